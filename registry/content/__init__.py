@@ -1,0 +1,1 @@
+"""The domain: digests, manifests, repositories, uploads. Knows no HTTP, no YAML and no concrete backend."""

@@ -1,0 +1,167 @@
+"""The storage contract: what every backend promises, in prose above each verb.
+
+Knows keys and bytes. Must not know digests, repositories or HTTP.
+
+Keys are `/`-separated strings that pass `keys.check_key`. An object is small and whole (`get`, `put`) or large and
+streamed (uploads, `open_read`); both kinds share one name space. There are no directories: a prefix exists as long as
+an object lies below it, and is gone with the last one.
+
+Durable means: on stable storage, so that neither SIGKILL nor a power cut takes it back. Atomic means: a reader in any
+process sees the old object, or the new one, or none; never a part. Reads are never answered from a cache that was not
+checked against the storage first.
+
+All verbs may raise `InvalidKey` and `Unavailable` besides what they name. Verbs are coroutines and never hold the event
+loop for longer than a metadata operation of the storage takes; the methods of `Upload` that say *blocking* are for a worker
+thread.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from storage_backends.sendable import Sendable
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is known of an object without reading it.
+
+    `size` in bytes, `modified` in seconds since the epoch. `version` changes whenever the object is replaced; it means
+    nothing else and is only ever compared.
+    """
+
+    key: str
+    size: int
+    modified: float
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A small object, read whole."""
+
+    data: bytes
+    info: ObjectInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a listing. `more` is true if entries remain after the last one."""
+
+    entries: tuple[str, ...]
+    more: bool
+
+
+class Upload(ABC):
+    """One upload, held exclusively by one writer until its context ends.
+
+    What was written stays when the context ends without `commit` or `abort`, so that any process can go on from
+    `size`. Only `commit` makes anything visible.
+    """
+
+    size: int
+    """Bytes that the upload holds now."""
+
+    @abstractmethod
+    def write(self, block: memoryview) -> None:
+        """Append a block. *Blocking*; one call at a time. The block may be reused when the call returns.
+
+        Raises `Unavailable` (`StorageFull`); `size` then says how much was kept.
+        """
+
+    @abstractmethod
+    def truncate(self, size: int) -> None:
+        """Drop everything after the first `size` bytes. *Blocking*."""
+
+    @abstractmethod
+    def read_blocks(self, end: int) -> Iterator[memoryview]:
+        """The first `end` bytes, block by block; a block is valid until the next one. *Blocking*."""
+
+    @abstractmethod
+    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Make the upload the object `key`, then put each (key, data) of `also` in order; return when all is durable.
+
+        `key` appears whole and atomically; an object already there is replaced by this one. No object of `also` is
+        visible before `key` is. The upload is gone afterwards. On an error nothing that was visible before is lost and
+        the upload is still there, or `key` holds its bytes.
+        """
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Forget the upload and its bytes."""
+
+
+class StorageBackend(ABC):
+    """A place for objects: a directory, a bucket, a dictionary."""
+
+    @abstractmethod
+    async def get(self, key: str) -> StoredObject:
+        """A small object, whole. Raises `NotFound`."""
+
+    @abstractmethod
+    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        """Store a small object, atomically; durable on return.
+
+        With `if_absent` it raises `AlreadyExists` if the key is taken; with `if_match` it raises `VersionMismatch` unless the
+        object there has that version. Of several conditional writers, in whatever processes, exactly one wins.
+        """
+
+    @abstractmethod
+    async def put_many(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Store several small objects, each atomically; all are durable on return. They become visible in the given
+        order; on an error the first ones may be there and the last ones not.
+        """
+
+    @abstractmethod
+    async def stat(self, key: str) -> ObjectInfo:
+        """What is known of an object. Raises `NotFound`."""
+
+    @abstractmethod
+    async def delete(self, key: str) -> None:
+        """Remove an object; durable on return. No error if it is not there."""
+
+    @abstractmethod
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove several objects, in the given order; durable on return."""
+
+    @abstractmethod
+    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """Keys that begin with `prefix` and come after `after` (a whole key), in byte order, at most `limit`."""
+
+    @abstractmethod
+    async def children(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """The distinct names that follow `prefix` (empty, or ending in `/`) up to the next `/`, in byte order of the *name*, only those
+        after the name `after`, at most `limit`. The cost follows the page where the storage allows it. A name is reported for an
+        object and for a prefix alike. Nothing there: an empty page.
+        """
+
+    @abstractmethod
+    async def open_read(self, key: str, start: int = 0, length: int | None = None) -> Sendable:
+        """The bytes of an object from `start`, `length` of them (all that follow if None). Raises `NotFound`.
+
+        The caller keeps `start + length` within the object's size.
+        """
+
+    @abstractmethod
+    async def copy(self, source: str, target: str) -> None:
+        """Make `target` an object with the bytes of `source`, atomically; durable on return. Raises `NotFound`."""
+
+    @abstractmethod
+    async def create_upload(self, key: str) -> None:
+        """Begin an upload that is known by `key` to every process from now on. Raises `AlreadyExists`.
+
+        Need not survive a power cut; does survive the end of this process.
+        """
+
+    @abstractmethod
+    async def stat_upload(self, key: str) -> ObjectInfo:
+        """Size so far and time of the last write. Raises `NotFound`."""
+
+    @abstractmethod
+    def open_upload(self, key: str) -> AbstractAsyncContextManager[Upload]:
+        """Hold an upload exclusively. Entering raises `NotFound`, or `UploadBusy` at once if another writer holds it."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Show that the storage can be read and written now. Raises `Unavailable` with a message for the operator."""
