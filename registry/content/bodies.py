@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 Write = Callable[[memoryview], None]
-"""Takes the next block; blocking, called from a worker thread, one call at a time. The block is valid during the call only."""
+"""Takes the next block, valid during the call only. Blocking; called from a worker thread, one call at a time."""
 
 
 class Body(Protocol):

@@ -6,6 +6,7 @@ ContentError
 ├── NameUnknown             no such repository
 ├── DigestInvalid           malformed, of an algorithm we do not have, or not the digest of the bytes
 ├── SizeInvalid             the body is longer or shorter than was announced
+│   └── BlobTooLarge        the blob is larger than the setting allows
 ├── BlobUnknown             no such blob in this repository
 ├── UploadUnknown           no such upload session in this repository
 ├── UploadInvalid           the request does not fit the session
@@ -15,7 +16,8 @@ ContentError
 ├── ManifestUnknown         no such tag or manifest in this repository
 ├── ManifestInvalid         the manifest is not one
 │   └── ManifestTooLarge    the manifest is larger than the setting allows
-└── ReferencesUnknown       the manifest needs blobs or manifests that the repository does not have
+├── ReferencesUnknown       the manifest needs blobs or manifests that the repository does not have
+└── ContentCorrupt          the bytes at rest are not those that were acknowledged
 """
 
 from collections.abc import Sequence
@@ -48,6 +50,10 @@ class DigestInvalid(ContentError):
 
 class SizeInvalid(ContentError):
     """The body is longer or shorter than was announced."""
+
+
+class BlobTooLarge(SizeInvalid):
+    """The blob is larger than the setting allows."""
 
 
 class BlobUnknown(ContentError):
@@ -96,3 +102,7 @@ class ReferencesUnknown(ContentError):
     def __init__(self, missing: Sequence[str]) -> None:
         super().__init__(f"the manifest needs content that is not in this repository: {', '.join(missing)}")
         self.missing = tuple(missing)
+
+
+class ContentCorrupt(ContentError):
+    """The bytes at rest are not those that were acknowledged."""

@@ -1,0 +1,83 @@
+"""Request bodies: small ones whole, large ones as something that pours itself into a function.
+
+Our own server offers the body straight from the socket (`cargohold.body` in the scope's extensions); under any other,
+and under TLS, the ASGI messages are poured. Knows ASGI; must not know what the bytes mean.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.types import Receive
+
+from registry.api.request import Request
+from registry.content.bodies import Body, Write
+from registry.content.errors import ManifestTooLarge, UploadInterrupted
+
+_BLOCK = 256 * 1024
+"""Blocks are gathered up to this size, so that a thread is not entered for every few bytes that arrive."""
+
+
+class _MessageBody:
+    """The body as ASGI messages."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+
+    async def pump(self, write: Write) -> int:
+        total = 0
+        pending = bytearray()
+        try:
+            async for block in _messages(self._receive):
+                pending += block
+                if len(pending) >= _BLOCK:
+                    full, pending = pending, bytearray()
+                    total += len(full)
+                    await _in_thread(write, full)
+        finally:
+            # what arrived before a client went away is kept, so that it can go on from there
+            if pending:
+                total += len(pending)
+                await _in_thread(write, pending)
+        return total
+
+
+def upload_body(request: Request) -> Body:
+    """The body of an upload request, not read yet."""
+    direct: Body | None = request.scope.get("extensions", {}).get("cargohold.body")
+    return direct if direct is not None else _MessageBody(request.receive)
+
+
+async def read_manifest(request: Request, limit: int) -> bytes:
+    """A whole body of at most `limit` bytes. Raises `ManifestTooLarge`, at once if the client announces as much."""
+    announced = request.header(b"content-length")
+    data = bytearray()
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    async for block in _messages(request.receive):
+        data += block
+        if len(data) > limit:
+            raise _too_large(limit)
+    return bytes(data)
+
+
+async def _messages(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise UploadInterrupted("the client went away in the middle of the body")
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+async def _in_thread(write: Write, block: bytearray) -> None:
+    task = asyncio.ensure_future(asyncio.to_thread(write, memoryview(block)))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})  # whoever cancels us may close the file next: not while it is written to
+        raise
+
+
+def _too_large(limit: int) -> ManifestTooLarge:
+    return ManifestTooLarge(f"the manifest is larger than the {limit} bytes that this registry accepts")

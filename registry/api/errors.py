@@ -1,0 +1,144 @@
+"""The one place where what went wrong becomes an answer: exception -> spec code, status, message, remedy.
+
+Source: distribution-spec, "Error Codes". Handlers raise and never build an error body.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from registry.api.request import Answer, header
+from registry.content import errors as content
+from storage_backends import errors as storage
+
+_log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """The request itself cannot be served, whatever the registry holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NoSuchEndpoint(ApiError):
+    """Nothing is served at this path."""
+
+
+class MethodNotAllowed(ApiError):
+    """The resource is there, but not with this method."""
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class ParameterInvalid(ApiError):
+    """A query parameter or header cannot be understood."""
+
+
+class DeletionDisabled(ApiError):
+    """The registry's settings forbid to delete."""
+
+
+class TooManyUploads(ApiError):
+    """As many uploads run as the settings allow."""
+
+
+class RangeNotSatisfiable(ApiError):
+    """No byte of the asked range exists; `size` is the blob's, in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the blob has {size} bytes; ask for a range within them")
+        self.size = size
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    code: str
+    status: int
+
+
+_TABLE: Mapping[type[BaseException], _Entry] = {
+    content.NameInvalid: _Entry("NAME_INVALID", 400),
+    content.TagInvalid: _Entry("MANIFEST_INVALID", 400),
+    content.NameUnknown: _Entry("NAME_UNKNOWN", 404),
+    content.DigestInvalid: _Entry("DIGEST_INVALID", 400),
+    content.SizeInvalid: _Entry("SIZE_INVALID", 400),
+    content.BlobTooLarge: _Entry("SIZE_INVALID", 413),
+    content.BlobUnknown: _Entry("BLOB_UNKNOWN", 404),
+    content.UploadUnknown: _Entry("BLOB_UPLOAD_UNKNOWN", 404),
+    content.UploadInvalid: _Entry("BLOB_UPLOAD_INVALID", 400),
+    content.UploadConflict: _Entry("BLOB_UPLOAD_INVALID", 409),
+    content.RangeOutOfOrder: _Entry("BLOB_UPLOAD_INVALID", 416),
+    content.UploadInterrupted: _Entry("BLOB_UPLOAD_INVALID", 400),
+    content.ManifestUnknown: _Entry("MANIFEST_UNKNOWN", 404),
+    content.ManifestInvalid: _Entry("MANIFEST_INVALID", 400),
+    content.ManifestTooLarge: _Entry("MANIFEST_INVALID", 413),
+    content.ReferencesUnknown: _Entry("MANIFEST_BLOB_UNKNOWN", 404),
+    content.ContentCorrupt: _Entry("UNKNOWN", 500),
+    storage.Unavailable: _Entry("UNAVAILABLE", 503),
+    storage.StorageFull: _Entry("UNAVAILABLE", 507),
+    NoSuchEndpoint: _Entry("UNSUPPORTED", 404),
+    MethodNotAllowed: _Entry("UNSUPPORTED", 405),
+    ParameterInvalid: _Entry("UNSUPPORTED", 400),
+    DeletionDisabled: _Entry("UNSUPPORTED", 405),
+    TooManyUploads: _Entry("TOOMANYREQUESTS", 429),
+    RangeNotSatisfiable: _Entry("SIZE_INVALID", 416),
+}
+
+
+def answer_for(error: Exception, request_id: str) -> Answer:
+    """The answer to a request that ended in `error`. What the table does not know is our fault: 500, and a traceback."""
+    entry = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), None)
+    if entry is None:
+        _log.error("request %s failed", request_id, exc_info=error)
+        message = f"internal error; the server's log has the details under request id {request_id}"
+        return error_answer(500, [_item("UNKNOWN", message, None)])
+    if entry.status >= 500:
+        _log.error("request %s: %s", request_id, error)
+    answer = error_answer(entry.status, _items(entry.code, error))
+    answer.headers.extend(_fields(error))
+    return answer
+
+
+def error_answer(status: int, items: list[dict[str, object]]) -> Answer:
+    """An answer in the spec's error format."""
+    body = json.dumps({"errors": items}).encode()
+    return Answer(status, [(b"content-type", b"application/json")], body)
+
+
+def _item(code: str, message: str, detail: object) -> dict[str, object]:
+    item: dict[str, object] = {"code": code, "message": message}
+    if detail is not None:
+        item["detail"] = detail
+    return item
+
+
+def _items(code: str, error: Exception) -> list[dict[str, object]]:
+    if isinstance(error, content.ReferencesUnknown):
+        return [
+            _item(code, f"{digest} is not in this repository; push it before the manifest", {"digest": digest})
+            for digest in error.missing
+        ]
+    if isinstance(error, content.ContentError):
+        return [_item(code, error.message, error.detail)]
+    return [_item(code, str(error), None)]
+
+
+def _fields(error: Exception) -> list[tuple[bytes, bytes]]:
+    match error:
+        case MethodNotAllowed(allowed=allowed):
+            return [header("allow", allowed)]
+        case RangeNotSatisfiable(size=size):
+            return [header("content-range", f"bytes */{size}")]
+        case content.RangeOutOfOrder(offset=offset):
+            return [header("range", f"0-{max(offset - 1, 0)}")]
+        case TooManyUploads():
+            return [header("retry-after", 5)]
+        case storage.Unavailable(retry_after=seconds):
+            return [header("retry-after", seconds)]
+        case _:
+            return []

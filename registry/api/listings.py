@@ -1,0 +1,74 @@
+"""Lists, page by page: end-8 (tags), end-12 (referrers) and Docker's `_catalog`, which the spec leaves out."""
+
+import json
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
+
+from registry.api.options import ApiOptions
+from registry.api.parsing import page_size
+from registry.api.request import Answer, Headers, Request, header
+from registry.content import mediatypes
+from registry.content.digest import Digest
+from registry.content.names import RepositoryName
+from registry.content.repository import Registry
+
+_ALL = 1_000_000_000
+
+
+class Listings:
+    """Handlers of lists."""
+
+    def __init__(self, registry: Registry, options: ApiOptions) -> None:
+        self._registry = registry
+        self._options = options
+
+    async def tags(self, request: Request) -> Answer:
+        """end-8a: all tags; end-8b: a page of them."""
+        asked = request.parameter("n")
+        limit = _ALL if asked is None else self._limit(request)
+        page = await self._registry.tags(request.name, request.parameter("last") or "", limit)
+        body = {"name": request.name, "tags": page.names}
+        return self._page(request, body, [("n", limit), ("last", page.names[-1])] if page.more and page.names else [])
+
+    async def referrers(self, request: Request) -> Answer:
+        """end-12a: what refers to a manifest; end-12b: of one artifact type."""
+        subject = Digest.parse(request.route.argument)
+        wanted = request.parameter("artifactType") or None
+        after = str(Digest.parse(last)) if (last := request.parameter("last")) else ""
+        limit = self._limit(request, self._options.max_page_size)
+        page = await self._registry.referrers(request.name, subject, wanted, after, limit)
+        body = {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": page.descriptors}
+        more: list[tuple[str, object]] = []
+        if page.last is not None:
+            more = [("n", limit), ("last", page.last), *([("artifactType", wanted)] if wanted else [])]
+        answer = self._page(request, body, more, mediatypes.OCI_INDEX)
+        if wanted is not None:
+            answer.headers.append(header("oci-filters-applied", "artifactType"))
+        return answer
+
+    async def catalog(self, request: Request) -> Answer:
+        """The names of all repositories."""
+        last = request.parameter("last")
+        after = RepositoryName.parse(last) if last else ""
+        limit = self._limit(request)
+        page = await self._registry.repositories(after, limit)
+        more = [("n", limit), ("last", page.names[-1])] if page.more and page.names else []
+        return self._page(request, {"repositories": page.names}, more)
+
+    def _limit(self, request: Request, default: int | None = None) -> int:
+        options = self._options
+        return page_size(request.parameter("n"), default or options.default_page_size, options.max_page_size)
+
+    def _page(
+        self,
+        request: Request,
+        body: object,
+        more: Sequence[tuple[str, object]],
+        media_type: str = "application/json",
+    ) -> Answer:
+        """A page as JSON, with a `Link` to the next one (RFC 8288) if `more` says with which parameters it begins."""
+        headers: Headers = [header("content-type", media_type)]
+        if more:
+            path = self._options.locations.base(request.scope) + quote(request.scope["path"])
+            headers.append(header("link", f'<{path}?{urlencode(more)}>; rel="next"'))
+        return Answer(200, headers, json.dumps(body, separators=(",", ":")).encode())

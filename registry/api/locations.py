@@ -1,0 +1,75 @@
+"""The URLs that answers point to, right for the client even behind a reverse proxy. Pure but for the request's headers.
+
+`X-Forwarded-Proto`, `-Host`, `-Prefix` and `Forwarded` (RFC 7239) count only if the peer is a trusted proxy: anyone else
+could send other clients elsewhere.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_PAIR = re.compile(r'\s*(proto|host)\s*=\s*"?([^";,]+)"?', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """How to write locations: relative to the host, or whole; `external_url` (no slash at its end) if it is fixed."""
+
+    relative: bool
+    external_url: str
+    trusted_proxies: Sequence[_Network]
+
+    def base(self, scope: Scope) -> str:
+        """What goes before `/v2/…` in the answer to this request: empty, a path, or a whole origin with a path."""
+        if self.external_url:
+            return self.external_url
+        headers: Mapping[bytes, bytes] = dict(scope["headers"]) if self.trusted_proxies or not self.relative else {}
+        trusted = self._is_trusted(scope)
+        prefix = _last(headers, b"x-forwarded-prefix", _PATH).rstrip("/") if trusted else ""
+        if self.relative:
+            return prefix
+        scheme, host = _forwarded(headers) if trusted else ("", "")
+        host = host or _valid(headers.get(b"host", b"").decode("latin-1"), _HOST)
+        return f"{scheme or scope['scheme']}://{host}{prefix}" if host else prefix
+
+    def _is_trusted(self, scope: Scope) -> bool:
+        if not self.trusted_proxies:
+            return False
+        client = scope.get("client")
+        if client is None:
+            return True  # a Unix socket: its file's rights say who may connect
+        address = ipaddress.ip_address(client[0])
+        return any(address in network for network in self.trusted_proxies)
+
+
+def networks(texts: Sequence[str]) -> tuple[_Network, ...]:
+    """Addresses and networks (`10.0.0.0/8`) as values. Raises `ValueError`."""
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+
+
+def _valid(text: str, grammar: re.Pattern[str]) -> str:
+    return text if grammar.fullmatch(text) else ""
+
+
+def _last(headers: Mapping[bytes, bytes], name: bytes, grammar: re.Pattern[str]) -> str:
+    """The value that the nearest proxy has put into a list-valued field."""
+    return _valid(headers.get(name, b"").decode("latin-1").rpartition(",")[2].strip().rstrip("/"), grammar)
+
+
+def _forwarded(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
+    standard = headers.get(b"forwarded")
+    if standard is not None:
+        pairs = {key.lower(): value for key, value in _PAIR.findall(standard.decode("latin-1").rpartition(",")[2])}
+        return _scheme(pairs.get("proto", "")), _valid(pairs.get("host", ""), _HOST)
+    scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip()
+    return _scheme(scheme), _last(headers, b"x-forwarded-host", _HOST)
+
+
+def _scheme(text: str) -> str:
+    return text.lower() if text.lower() in ("http", "https") else ""

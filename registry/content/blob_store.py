@@ -1,0 +1,77 @@
+"""Blobs of a repository: which ones it has, and their bytes. Truth on storage; holds no state.
+
+A repository has a blob if its link is whole (of the length that a link to that digest has: a crash of an older registry
+can leave an empty one) and the bytes are there. Both are asked of the storage each time.
+"""
+
+from dataclasses import dataclass
+
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.errors import BlobUnknown
+from registry.content.names import RepositoryName
+from storage_backends.base import StorageBackend
+from storage_backends.errors import NotFound
+from storage_backends.sendable import Sendable
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStore:
+    """Blobs by repository and digest."""
+
+    backend: StorageBackend
+
+    async def is_linked(self, name: RepositoryName, digest: Digest) -> bool:
+        """True if the repository's link to the blob is there and whole."""
+        try:
+            link = await self.backend.stat(keyspace.layer_link(name, digest))
+        except NotFound:
+            return False
+        return link.size == len(digest.algorithm) + 1 + len(digest.encoded)
+
+    async def size(self, name: RepositoryName, digest: Digest) -> int:
+        """The blob's size in bytes. Raises `BlobUnknown`."""
+        if await self.is_linked(name, digest):
+            try:
+                return (await self.backend.stat(keyspace.blob(digest))).size
+            except NotFound:
+                pass
+        raise _unknown(name, digest)
+
+    async def has(self, name: RepositoryName, digest: Digest) -> bool:
+        """True if the repository has the blob, link and bytes."""
+        try:
+            await self.size(name, digest)
+        except BlobUnknown:
+            return False
+        return True
+
+    async def open(self, name: RepositoryName, digest: Digest, start: int = 0, length: int | None = None) -> Sendable:
+        """The blob's bytes, or `length` of them from `start`. Raises `BlobUnknown`."""
+        if await self.is_linked(name, digest):
+            try:
+                return await self.backend.open_read(keyspace.blob(digest), start, length)
+            except NotFound:
+                pass
+        raise _unknown(name, digest)
+
+    async def has_bytes(self, digest: Digest) -> bool:
+        """True if the registry holds the bytes, in whatever repository."""
+        try:
+            await self.backend.stat(keyspace.blob(digest))
+        except NotFound:
+            return False
+        return True
+
+    async def link(self, name: RepositoryName, digest: Digest) -> None:
+        """Make the blob part of the repository; durable on return."""
+        await self.backend.put(keyspace.layer_link(name, digest), str(digest).encode())
+
+    async def unlink(self, name: RepositoryName, digest: Digest) -> None:
+        """Take the blob out of the repository; the bytes stay, others may have it too. Raises `BlobUnknown`."""
+        await self.size(name, digest)
+        await self.backend.delete(keyspace.layer_link(name, digest))
+
+
+def _unknown(name: RepositoryName, digest: Digest) -> BlobUnknown:
+    return BlobUnknown(f"blob {digest} is not in repository {name}", {"digest": str(digest)})

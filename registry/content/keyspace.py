@@ -1,0 +1,117 @@
+"""Every storage key of the registry, in one place. Knows names and digests; reads and writes nothing.
+
+docker/registry/v2/                                   as Docker's distribution lays it out, byte for byte
+├── blobs/<alg>/<2 hex>/<hex>/data                    bytes by digest
+└── repositories/<name>/
+    ├── _layers/<alg>/<hex>/link                      this blob belongs to this repository
+    └── _manifests/
+        ├── revisions/<alg>/<hex>/link                this manifest belongs to this repository
+        └── tags/<tag>/
+            ├── current/link                          what the tag names now
+            └── index/<alg>/<hex>/link                what the tag has ever named
+cargohold/v1/                                         ours, beside it
+├── tmp/                                              the filesystem backend's scratch
+├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
+└── repositories/<name>/
+    ├── _media_types/<alg>/<hex>                      media type as pushed, where the bytes do not say it
+    ├── _referrers/<alg>/<hex>/<alg>:<hex>            descriptor of a referrer, by subject         (can be rebuilt)
+    └── _referrers_complete                           all manifests older than this are indexed    (can be rebuilt)
+
+A link holds `<alg>:<hex>`, nothing more. Names of repositories never begin with `_`, so nothing here clashes.
+"""
+
+import hashlib
+
+from registry.content.digest import Digest
+from registry.content.names import RepositoryName, Tag
+
+REPOSITORIES = "docker/registry/v2/repositories/"
+OWN_REPOSITORIES = "cargohold/v1/repositories/"
+SCRATCH = "cargohold/v1/tmp"
+MANIFESTS = "_manifests"
+
+
+def blob(digest: Digest) -> str:
+    """The bytes of a blob or manifest."""
+    return f"docker/registry/v2/blobs/{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}/data"
+
+
+def repository(name: str) -> str:
+    """The prefix of all that distribution keeps of a repository, or of a namespace of repositories."""
+    return f"{REPOSITORIES}{name}/"
+
+
+def layer_link(name: RepositoryName, digest: Digest) -> str:
+    """The link that makes a blob part of a repository."""
+    return f"{REPOSITORIES}{name}/_layers/{digest.algorithm}/{digest.encoded}/link"
+
+
+def layers(name: RepositoryName) -> str:
+    """The prefix of a repository's blob links."""
+    return f"{REPOSITORIES}{name}/_layers/"
+
+
+def revision_link(name: RepositoryName, digest: Digest) -> str:
+    """The link that makes a manifest part of a repository."""
+    return f"{REPOSITORIES}{name}/_manifests/revisions/{digest.algorithm}/{digest.encoded}/link"
+
+
+def revisions(name: RepositoryName) -> str:
+    """The prefix of a repository's manifest links: `<alg>/<hex>/link` follows."""
+    return f"{REPOSITORIES}{name}/_manifests/revisions/"
+
+
+def manifests(name: RepositoryName) -> str:
+    """The prefix of all that a repository keeps of manifests and tags."""
+    return f"{REPOSITORIES}{name}/_manifests/"
+
+
+def tags(name: RepositoryName) -> str:
+    """The prefix of a repository's tags: `<tag>/…` follows."""
+    return f"{REPOSITORIES}{name}/_manifests/tags/"
+
+
+def tag(name: RepositoryName, tag: Tag) -> str:
+    """The prefix of one tag."""
+    return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/"
+
+
+def tag_current(name: RepositoryName, tag: Tag) -> str:
+    """The link that says what a tag names now."""
+    return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/current/link"
+
+
+def tag_index(name: RepositoryName, tag: Tag, digest: Digest) -> str:
+    """The link that says that a tag has named a manifest."""
+    return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/index/{digest.algorithm}/{digest.encoded}/link"
+
+
+def upload(name: RepositoryName, session: str) -> str:
+    """The bytes of an upload session. The repository is part of the key: a session is unknown anywhere else."""
+    owner = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    return f"cargohold/v1/uploads/{session}.{owner}"
+
+
+def media_type(name: RepositoryName, digest: Digest) -> str:
+    """The media type under which a manifest was pushed."""
+    return f"{OWN_REPOSITORIES}{name}/_media_types/{digest.algorithm}/{digest.encoded}"
+
+
+def referrers(name: RepositoryName, subject: Digest) -> str:
+    """The prefix of the referrers of one manifest."""
+    return f"{OWN_REPOSITORIES}{name}/_referrers/{subject.algorithm}/{subject.encoded}/"
+
+
+def referrer(name: RepositoryName, subject: Digest, digest: Digest) -> str:
+    """The descriptor of one referrer."""
+    return f"{referrers(name, subject)}{digest}"
+
+
+def all_referrers(name: RepositoryName) -> str:
+    """The prefix of all referrer entries of a repository."""
+    return f"{OWN_REPOSITORIES}{name}/_referrers/"
+
+
+def referrers_complete(name: RepositoryName) -> str:
+    """The mark that the manifests which lay there before us are in the referrers index."""
+    return f"{OWN_REPOSITORIES}{name}/_referrers_complete"

@@ -1,0 +1,62 @@
+"""Repository names, tags and references: parsed once at the edge, trusted from there on.
+
+Source: distribution-spec, "Pulling manifests". Names double as path components on storage, so the grammar here is also
+what keeps a name from leaving its place there.
+"""
+
+import re
+from typing import Self
+
+from registry.content.digest import Digest
+from registry.content.errors import NameInvalid, TagInvalid
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_MAX_NAME = 255
+
+
+class RepositoryName(str):
+    """A repository name that fits the grammar."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name. Raises `NameInvalid`."""
+        if len(text) > _MAX_NAME:
+            raise NameInvalid(
+                f"the repository name has {len(text)} characters; at most {_MAX_NAME} fit", {"name": text[:_MAX_NAME]}
+            )
+        if not _NAME.fullmatch(text):
+            raise NameInvalid(
+                f"{text!r} is not a repository name; use lower-case letters and digits, parted by single '.', '_', "
+                "'__' or dashes, in components parted by '/'",
+                {"name": text},
+            )
+        return cls(text)
+
+
+class Tag(str):
+    """A tag that fits the grammar."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a tag. Raises `TagInvalid`."""
+        if not _TAG.fullmatch(text):
+            shown = text[:160]
+            raise TagInvalid(
+                f"{shown!r} is not a tag; use up to 128 letters, digits, '_', '.' and '-', not '.' or '-' at the start",
+                {"tag": shown},
+            )
+        return cls(text)
+
+
+Reference = Digest | Tag
+
+
+def parse_reference(text: str) -> Reference:
+    """A manifest's reference: a digest if it has a colon, else a tag. Raises `DigestInvalid` or `TagInvalid`."""
+    return Digest.parse(text) if ":" in text else Tag.parse(text)

@@ -1,0 +1,173 @@
+"""The rules of a push and a pull. Knows names, digests and manifests; no status code, no header, no backend's workings.
+
+A repository is a border: nothing is readable through it that was not pushed or mounted into it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from registry.content import catalog, keyspace, mediatypes
+from registry.content.blob_store import BlobStore
+from registry.content.descriptors import Descriptor
+from registry.content.digest import CANONICAL, Digest
+from registry.content.errors import (
+    DigestInvalid,
+    ManifestTooLarge,
+    NameUnknown,
+    ReferencesUnknown,
+)
+from registry.content.manifest_store import ManifestStore, StoredManifest
+from registry.content.manifests import Manifest, parse_manifest
+from registry.content.names import Reference, RepositoryName, Tag
+from registry.content.paging import Page
+from registry.content.referrer_index import ReferrerIndex, ReferrersPage
+from registry.content.tag_store import TagStore
+from registry.content.upload_sessions import UploadSessions
+from storage_backends.base import StorageBackend
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a registry accepts; sizes in bytes, 0 for no limit."""
+
+    max_manifest_bytes: int = 4 * 1024 * 1024
+    max_blob_bytes: int = 0
+    check_references: bool = True
+    allow_sparse_indexes: bool = False
+    allow_foreign_layers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """What a manifest push has made."""
+
+    digest: Digest
+    tags: tuple[Tag, ...]
+    subject: Digest | None
+
+
+class Registry:
+    """All repositories of one storage."""
+
+    def __init__(self, backend: StorageBackend, rules: Rules) -> None:
+        self.rules = rules
+        self.blobs = BlobStore(backend)
+        self.uploads = UploadSessions(backend, rules.max_blob_bytes)
+        self._backend = backend
+        self._manifests = ManifestStore(backend)
+        self._tags = TagStore(backend)
+        self._referrers = ReferrerIndex(backend, self._manifests, self._tags)
+
+    async def mount(self, name: RepositoryName, digest: Digest, source: RepositoryName | None) -> bool:
+        """Make a blob of `source` (of any repository if None) part of this one; False if it is not there (end-11)."""
+        there = await (self.blobs.has_bytes(digest) if source is None else self.blobs.has(source, digest))
+        if there:
+            await self.blobs.link(name, digest)
+        return there
+
+    async def get_manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
+        """A manifest by tag or digest (end-3). Raises `ManifestUnknown`."""
+        digest = reference if isinstance(reference, Digest) else await self._tags.resolve(name, reference)
+        return await self._manifests.get(name, digest)
+
+    async def put_manifest(
+        self,
+        name: RepositoryName,
+        reference: Reference,
+        data: bytes,
+        media_type: str | None,
+        tags: Sequence[Tag] = (),
+    ) -> PushedManifest:
+        """Store a manifest byte for byte under its digest, and move the tags to it (end-7); durable on return.
+
+        Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`; nothing is stored then.
+        """
+        if len(data) > self.rules.max_manifest_bytes:
+            raise ManifestTooLarge(f"the manifest is larger than {self.rules.max_manifest_bytes} bytes")
+        digest = Digest.of(data, reference.algorithm if isinstance(reference, Digest) else CANONICAL)
+        if isinstance(reference, Digest) and reference != digest:
+            raise DigestInvalid(f"the manifest has the digest {digest}, not {reference}", {"digest": str(digest)})
+        manifest = parse_manifest(data, media_type)
+        await self._check_references(name, manifest)
+        moved = tuple(dict.fromkeys((*(() if isinstance(reference, Digest) else (reference,)), *tags)))
+        await self._store(name, digest, data, manifest, moved)
+        return PushedManifest(digest, moved, manifest.subject.digest if manifest.subject else None)
+
+    async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
+        """Remove a manifest and every tag that names it (end-9). Raises `ManifestUnknown`.
+
+        Tags go first, so that a crash leaves an untagged manifest and no tag to nowhere; and once more afterwards, for
+        a push may have tagged it in between. See `_store` for the other side.
+        """
+        stored = await self._manifests.get(name, digest)
+        await self._remove_tags(name, digest)
+        await self._manifests.remove(name, digest)
+        await self._remove_tags(name, digest)
+        await self._referrers.remove(name, stored)
+
+    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+        """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`."""
+        await self._tags.resolve(name, tag)
+        await self._tags.remove(name, tag)
+
+    async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:
+        """A page of the repository's tags (end-8). Raises `NameUnknown`."""
+        page = await self._tags.page(name, after, limit)
+        if not page.names:
+            await self._check_exists(name)
+        return page
+
+    async def referrers(
+        self, name: RepositoryName, subject: Digest, artifact_type: str | None, after: str, limit: int
+    ) -> ReferrersPage:
+        """A page of what refers to a manifest, which need not be there (end-12)."""
+        return await self._referrers.page(name, subject, artifact_type, after, limit)
+
+    async def repositories(self, after: str, limit: int) -> Page:
+        """A page of the registry's repositories."""
+        return await catalog.repositories(self._backend, after, limit)
+
+    async def _store(
+        self, name: RepositoryName, digest: Digest, data: bytes, manifest: Manifest, tags: Sequence[Tag]
+    ) -> None:
+        """Make a checked manifest visible. Each step is durable before the next: a tag never names what isn't there."""
+        while True:
+            # 1. The referrers entry: alone it shows nothing, for listings leave out manifests that are not there.
+            await self._referrers.add(name, digest, len(data), manifest)
+            # 2. Bytes, media type and link: the manifest can be pulled by digest.
+            await self._manifests.put(name, digest, data, manifest.media_type)
+            # 3. The tags.
+            for tag in tags:
+                await self._tags.move(name, tag, digest)
+            # 4. A deletion of this manifest may have run between 2 and 3. Either it comes after this look and then sees
+            #    our tags, or the look sees the manifest gone and we begin again: no acknowledged tag names nothing.
+            if await self._manifests.has(name, digest):
+                return
+
+    async def _check_references(self, name: RepositoryName, manifest: Manifest) -> None:
+        if not self.rules.check_references:
+            return
+        missing = [blob for blob in manifest.blobs if not await self._may_use(name, blob)]
+        if not self.rules.allow_sparse_indexes:
+            # build caches list blobs among an index's manifests
+            missing += [
+                child
+                for child in manifest.manifests
+                if not await self._manifests.has(name, child.digest) and not await self.blobs.has(name, child.digest)
+            ]
+        if missing:
+            raise ReferencesUnknown(list(dict.fromkeys(str(descriptor.digest) for descriptor in missing)))
+
+    async def _may_use(self, name: RepositoryName, blob: Descriptor) -> bool:
+        foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
+        return (foreign and self.rules.allow_foreign_layers) or await self.blobs.has(name, blob.digest)
+
+    async def _remove_tags(self, name: RepositoryName, digest: Digest) -> None:
+        for tag in await self._tags.naming(name, digest):
+            await self._tags.remove(name, tag)
+
+    async def _check_exists(self, name: RepositoryName) -> None:
+        for prefix in (keyspace.manifests(name), keyspace.layers(name)):
+            if (await self._backend.children(prefix, limit=1)).entries:
+                return
+        raise NameUnknown(f"there is no repository {name}", {"name": str(name)})

@@ -1,0 +1,45 @@
+"""JSON as a registry must read it: UTF-8, one meaning only, and no way to exhaust the reader.
+
+Two readers that disagree on a document are a hole (one checks what the other does not run), so duplicate keys are
+refused. Pure; knows nothing of manifests.
+"""
+
+import json
+
+
+class JSONInvalid(ValueError):
+    """The bytes are not a JSON document with exactly one meaning."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise JSONInvalid(f"the key {name[:80]!r} stands twice in one object")
+            seen.add(name)
+    return members
+
+
+def _no_constant(name: str) -> object:
+    raise JSONInvalid(f"{name} is not JSON")
+
+
+def loads(data: bytes) -> object:
+    """Parse a document. Raises `JSONInvalid` with what is wrong and where."""
+    try:
+        document: object = json.loads(
+            data.decode("utf-8", "strict"), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError as error:
+        raise JSONInvalid(f"not UTF-8 at byte {error.start}") from error
+    except RecursionError as error:
+        raise JSONInvalid("nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise JSONInvalid(f"{error.msg} at line {error.lineno} column {error.colno}") from error
+    except JSONInvalid:
+        raise
+    except ValueError as error:  # numbers of thousands of digits
+        raise JSONInvalid(str(error)) from error
+    return document

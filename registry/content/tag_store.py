@@ -1,0 +1,70 @@
+"""Tags of a repository: what each names now, and their list in order. Truth on storage; holds no state.
+
+A tag is there if its current link is there and whole: directories that a crash left behind don't count.
+"""
+
+from dataclasses import dataclass
+
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.errors import DigestInvalid, ManifestUnknown
+from registry.content.names import RepositoryName, Tag
+from registry.content.paging import Page, collect
+from storage_backends.base import StorageBackend
+from storage_backends.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class TagStore:
+    """Tags by repository."""
+
+    backend: StorageBackend
+
+    async def resolve(self, name: RepositoryName, tag: Tag) -> Digest:
+        """The digest that a tag names. Raises `ManifestUnknown`."""
+        digest = await self._find(name, tag)
+        if digest is None:
+            raise ManifestUnknown(f"tag {tag!r} is not in repository {name}", {"tag": str(tag)})
+        return digest
+
+    async def page(self, name: RepositoryName, after: str, limit: int) -> Page:
+        """The tags that come after `after`, in byte order, at most `limit`."""
+        prefix = keyspace.tags(name)
+
+        async def is_tag(entry: str) -> bool:
+            return await self._find(name, Tag(entry)) is not None
+
+        return await collect(self.backend, prefix, after, limit, is_tag)
+
+    async def move(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Make the tag name the manifest; durable on return. The last of several writers wins."""
+        link = str(digest).encode()
+        await self.backend.put_many(
+            [(keyspace.tag_index(name, tag, digest), link), (keyspace.tag_current(name, tag), link)]
+        )
+
+    async def remove(self, name: RepositoryName, tag: Tag) -> None:
+        """Remove the tag and its history. The current link goes first: without it the rest is no tag."""
+        history = await self.backend.list(keyspace.tag(name, tag))
+        keys = [key for key in history.entries if key != keyspace.tag_current(name, tag)]
+        await self.backend.delete_many([keyspace.tag_current(name, tag), *keys])
+
+    async def naming(self, name: RepositoryName, digest: Digest) -> list[Tag]:
+        """All tags that name the manifest now."""
+        found: list[Tag] = []
+        after = ""
+        while True:
+            listing = await self.backend.children(keyspace.tags(name), after=after)
+            for entry in listing.entries:
+                if await self._find(name, Tag(entry)) == digest:
+                    found.append(Tag(entry))  # noqa: PERF401 - an asynchronous comprehension hides the await
+            if not listing.more:
+                return found
+            after = listing.entries[-1]
+
+    async def _find(self, name: RepositoryName, tag: Tag) -> Digest | None:
+        try:
+            link = await self.backend.get(keyspace.tag_current(name, tag))
+            return Digest.parse(link.data.decode("ascii", "replace"))
+        except (NotFound, DigestInvalid):
+            return None
