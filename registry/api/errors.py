@@ -91,7 +91,7 @@ _TABLE: Mapping[type[BaseException], _Entry] = {
 
 
 def answer_for(error: Exception, request_id: str) -> Answer:
-    """The answer to a request that ended in `error`. What the table does not know is our fault: 500, and a traceback."""
+    """The answer to a request that ended in `error`. What the table does not know is our fault: 500, traceback."""
     entry = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), None)
     if entry is None:
         _log.error("request %s failed", request_id, exc_info=error)

@@ -1,7 +1,7 @@
 """The URLs that answers point to, right for the client even behind a reverse proxy. Pure but for the request's headers.
 
-`X-Forwarded-Proto`, `-Host`, `-Prefix` and `Forwarded` (RFC 7239) count only if the peer is a trusted proxy: anyone else
-could send other clients elsewhere.
+`X-Forwarded-Proto`, `-Host`, `-Prefix` and `Forwarded` (RFC 7239) count only if the peer is a trusted proxy: anyone
+else could send other clients elsewhere.
 """
 
 import ipaddress

@@ -87,8 +87,8 @@ class ReferrerIndex:
                 task.add_done_callback(lambda _: self._adopting.pop(name, None))
             await asyncio.shield(task)
 
-    async def rebuild(self, name: RepositoryName) -> int:
-        """Enter every manifest of the repository that has a subject; return how many there are.
+    async def rebuild(self, name: RepositoryName, *, dry_run: bool = False) -> int:
+        """Enter every manifest of the repository that has a subject (with `dry_run`, none); return how many there are.
 
         Entries of manifests that are gone need no removal here: listings leave them out.
         """
@@ -100,9 +100,11 @@ class ReferrerIndex:
                 await asyncio.sleep(0)  # other requests get the event loop
             found = await self._read(name, digest)
             if found is not None and found[1].subject is not None:
-                await self.add(name, digest, len(found[0].data), found[1])
                 entered += 1
-        await self._backend.put(keyspace.referrers_complete(name), b"")
+                if not dry_run:
+                    await self.add(name, digest, len(found[0].data), found[1])
+        if not dry_run:
+            await self._backend.put(keyspace.referrers_complete(name), b"")
         return entered
 
     async def _digests(self, name: RepositoryName, subject: Digest, after: str) -> AsyncIterator[Digest]:

@@ -1,0 +1,65 @@
+"""Rebuilds what can be rebuilt: the referrers of every repository, from its manifests.
+
+So it adopts a tree that another registry wrote. Runs beside a serving registry: entries are only ever added, or removed when their manifest is gone.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from registry.content import catalog, keyspace
+from registry.content.digest import Digest
+from registry.content.errors import DigestInvalid
+from registry.content.manifest_store import ManifestStore
+from registry.content.names import RepositoryName
+from registry.content.referrer_index import ReferrerIndex
+from registry.content.tag_store import TagStore
+from storage_backends.base import StorageBackend
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What was found in one repository: manifests that have a subject, and entries whose manifest was gone."""
+
+    name: str
+    referrers: int
+    removed: int
+
+
+async def reindex(backend: StorageBackend, *, dry_run: bool = False) -> AsyncIterator[Reindexed]:
+    """Rebuild the indexes of every repository, one after the other; with `dry_run` only look."""
+    manifests = ManifestStore(backend)
+    index = ReferrerIndex(backend, manifests, TagStore(backend))
+    after = ""
+    while True:
+        page = await catalog.repositories(backend, after, _PAGE)
+        for text in page.names:
+            name = RepositoryName.parse(text)
+            referrers = await index.rebuild(name, dry_run=dry_run)
+            yield Reindexed(text, referrers, await _drop_stale(backend, manifests, name, dry_run))
+        if not page.more:
+            return
+        after = page.names[-1]
+
+
+async def _drop_stale(backend: StorageBackend, manifests: ManifestStore, name: RepositoryName, dry_run: bool) -> int:
+    removed = 0
+    after = ""
+    while True:
+        listing = await backend.list(keyspace.all_referrers(name), after=after, limit=_PAGE)
+        for key in listing.entries:
+            if not await _names_manifest(manifests, name, key):
+                removed += 1
+                if not dry_run:
+                    await backend.delete(key)
+        if not listing.more:
+            return removed
+        after = listing.entries[-1]
+
+
+async def _names_manifest(manifests: ManifestStore, name: RepositoryName, key: str) -> bool:
+    try:
+        return await manifests.has(name, Digest.parse(key.rpartition("/")[2]))
+    except DigestInvalid:
+        return False
