@@ -1,0 +1,65 @@
+"""Fixtures of the client tests: the registry under test, a repository for each test, an engine for all."""
+
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.docker_engine import DockerEngine, docker_engine
+from tests.clients.registry_view import RegistryView
+from tests.live_server import LiveServer, live_server
+
+
+@pytest.fixture(scope="session")
+def registry_address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """HOST:PORT of the registry under test: ours on a free port, or the one that `--registry-url` names."""
+    url = request.config.getoption("--registry-url")
+    if url:
+        yield str(url).removeprefix("http://").rstrip("/")
+        return
+    directory = Path(tempfile.mkdtemp(prefix="cargohold-clients-"))
+    try:
+        with live_server(directory) as server:
+            yield server.address
+            assert server.stop() == 0, server.tail()
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def registry(registry_address: str) -> Iterator[RegistryView]:
+    """The registry under test."""
+    view = RegistryView(registry_address)
+    yield view
+    view.close()
+
+
+@pytest.fixture
+def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
+    """A server that this test alone uses, so that it may stop, kill and restart it."""
+    if request.config.getoption("--registry-url"):
+        pytest.skip("restarts the registry, which only works with our own")
+    with live_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number that no other test has: content made from it is new to every client and registry."""
+    return zlib.crc32(request.node.nodeid.encode())
+
+
+@pytest.fixture
+def repository(seed: int) -> str:
+    """A repository that no other test uses."""
+    return f"clients/test-{seed:08x}"
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[DockerEngine]:
+    """A Docker engine that nothing else uses."""
+    with docker_engine() as engine:
+        yield engine
