@@ -1,6 +1,7 @@
 """Rebuilds what can be rebuilt: the referrers of every repository, from its manifests.
 
-So it adopts a tree that another registry wrote. Runs beside a serving registry: entries are only ever added, or removed when their manifest is gone.
+So it adopts a tree that another registry wrote. Runs beside a serving registry:
+entries are only ever added, or removed when their manifest is gone.
 """
 
 from collections.abc import AsyncIterator
