@@ -10,9 +10,8 @@ from registry.api.request import Answer, Headers, Request, header
 from registry.content import mediatypes
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName
+from registry.content.paging import EVERYTHING
 from registry.content.repository import Registry
-
-_ALL = 1_000_000_000
 
 
 class Listings:
@@ -25,7 +24,7 @@ class Listings:
     async def tags(self, request: Request) -> Answer:
         """end-8a: all tags; end-8b: a page of them."""
         asked = request.parameter("n")
-        limit = _ALL if asked is None else self._limit(request)
+        limit = EVERYTHING if asked is None else self._limit(request)
         page = await self._registry.tags(request.name, request.parameter("last") or "", limit)
         body = {"name": request.name, "tags": page.names}
         return self._page(request, body, [("n", limit), ("last", page.names[-1])] if page.more and page.names else [])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from storage_backends.base import StorageBackend
 
+EVERYTHING = 1_000_000_000
+"""The size of a page that holds all names."""
 _YIELD_EVERY = 256
 """After so many checks other requests get the event loop: a full list of 10,000 tags must not hold everybody up."""
 

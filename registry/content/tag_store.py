@@ -9,7 +9,7 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid, ManifestUnknown
 from registry.content.names import RepositoryName, Tag
-from registry.content.paging import Page, collect
+from registry.content.paging import EVERYTHING, Page, collect
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
@@ -32,7 +32,10 @@ class TagStore:
         prefix = keyspace.tags(name)
 
         async def is_tag(entry: str) -> bool:
-            return await self._find(name, Tag(entry)) is not None
+            try:
+                return (await self.backend.stat(keyspace.tag_current(name, Tag(entry)))).size > 0
+            except NotFound:
+                return False
 
         return await collect(self.backend, prefix, after, limit, is_tag)
 
@@ -51,16 +54,12 @@ class TagStore:
 
     async def naming(self, name: RepositoryName, digest: Digest) -> list[Tag]:
         """All tags that name the manifest now."""
-        found: list[Tag] = []
-        after = ""
-        while True:
-            listing = await self.backend.children(keyspace.tags(name), after=after)
-            for entry in listing.entries:
-                if await self._find(name, Tag(entry)) == digest:
-                    found.append(Tag(entry))  # noqa: PERF401 - an asynchronous comprehension hides the await
-            if not listing.more:
-                return found
-            after = listing.entries[-1]
+
+        async def names_it(entry: str) -> bool:
+            return await self._find(name, Tag(entry)) == digest
+
+        page = await collect(self.backend, keyspace.tags(name), "", EVERYTHING, names_it)
+        return [Tag(entry) for entry in page.names]
 
     async def _find(self, name: RepositoryName, tag: Tag) -> Digest | None:
         try:
