@@ -33,10 +33,13 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: Path | None = None,
-    fails: bool = False,
+    fails: bool | None = False,
     seconds: float = COMMAND_SECONDS,
 ) -> Result:
-    """Run a program to its end, at most `seconds`; raise `CommandFailed` unless it succeeds (or fails, if `fails`)."""
+    """Run a program to its end, at most `seconds`; raise `CommandFailed` unless it succeeds.
+
+    With `fails` it has to fail instead; with `fails=None` either is right.
+    """
     words = [str(word) for word in command]
     with open(stdin or os.devnull, "rb") as source:
         done = subprocess.run(
@@ -49,6 +52,6 @@ def run(
             check=False,
         )
     result = Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
-    if (result.code != 0) != fails:
+    if fails is not None and (result.code != 0) != fails:
         raise CommandFailed(f"{shlex.join(words)}\nended with {result.code}\n{result.text}")
     return result

@@ -36,6 +36,11 @@ class RegistryView:
         client = httpx.Client(base_url=f"http://{self.address}", timeout=_SECONDS, trust_env=False)
         object.__setattr__(self, "http", client)
 
+    @property
+    def port(self) -> int:
+        """The PORT of the address."""
+        return int(self.address.rpartition(":")[2])
+
     def close(self) -> None:
         """Close the connections."""
         self.http.close()
@@ -110,6 +115,11 @@ class RegistryView:
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a manifest by digest, or a tag (end-9)."""
         answer = self.http.delete(f"/v2/{repository}/manifests/{reference}")
+        assert answer.status_code == 202, answer.text
+
+    def delete_blob(self, repository: str, digest: str) -> None:
+        """Delete a blob (end-10)."""
+        answer = self.http.delete(f"/v2/{repository}/blobs/{digest}")
         assert answer.status_code == 202, answer.text
 
     def assert_holds(self, repository: str, tag: str, value: Image | Index) -> None:

@@ -1,0 +1,1 @@
+"""The distribution-spec's own conformance suite against a live registry."""

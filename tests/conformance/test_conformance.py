@@ -1,0 +1,79 @@
+"""The official conformance suite finds nothing to fail and nothing to skip.
+
+The suite's version sets which parts are on: at 1.1 the stable ones and the cancelling of uploads, at dev every one.
+What may be skipped stands in `ALLOWED_SKIPS` with its reason; a skip that no longer happens has to leave the list.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.suite import run_suite
+from tests.live_server import live_server
+from tests.programs import need
+
+CANCEL = {"OCI_API_BLOBS_UPLOAD_CANCEL": "true"}
+OPTIONAL_APIS = {
+    **CANCEL,
+    "OCI_API_BLOBS_DIGEST_HEADER": "true",
+    "OCI_API_BLOBS_MOUNT_ANONYMOUS": "true",
+    "OCI_API_MANIFESTS_DIGEST_HEADER": "true",
+    "OCI_API_MANIFESTS_TAG_PARAM": "true",
+    "OCI_DATA_SHA512": "true",
+    "OCI_DATA_NONDISTRIBUTABLE": "true",
+}
+SPARSE_DATA = {"OCI_DATA_SPARSE": "true"}
+SPARSE_SERVER = {"CARGOHOLD_REGISTRY__CHECK_REFERENCES": "false"}
+
+ALLOWED_SKIPS: Mapping[str, str] = {}
+"""Name of a case -> why it is right that it is skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the suite and the server are set for one run; `least` is the number of tests that the suite then has."""
+
+    version: str
+    least: int
+    suite: Mapping[str, str]
+    server: Mapping[str, str] = field(default_factory=dict)
+
+
+PROFILES = {
+    "1.1": Profile("1.1", 848, CANCEL),
+    "dev": Profile("dev", 990, OPTIONAL_APIS),
+    "dev-sparse": Profile("dev", 1030, {**OPTIONAL_APIS, **SPARSE_DATA}, SPARSE_SERVER),
+}
+
+
+@contextmanager
+def registry(url: str, directory: Path, profile: Profile) -> Iterator[str]:
+    """HOST:PORT of the registry at `url`, or of a server of our own that runs in `directory`."""
+    if url:
+        yield url.removeprefix("http://").rstrip("/")
+        return
+    with live_server(directory, environment=profile.server) as server:
+        yield server.address
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_official_suite_fails_nothing_and_skips_nothing(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = PROFILES[name]
+    program = need("conformance")
+
+    with registry(str(request.config.getoption("--registry-url")), tmp_path, profile) as address:
+        report = run_suite(program, address, tmp_path / "results", profile.version, profile.suite)
+
+    with capsys.disabled():
+        print(f"\nconformance {name}: {report}")
+    assert [f"{case.name}: {case.message}" for case in report.of("failure", "error")] == []
+    assert {case.name: case.message for case in report.of("skipped") if case.name not in ALLOWED_SKIPS} == {}
+    assert {case.name for case in report.of("skipped")} == set(ALLOWED_SKIPS)
+    assert (report.failed, report.skipped) == (0, len(ALLOWED_SKIPS))
+    assert report.total >= profile.least
