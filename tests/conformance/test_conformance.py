@@ -43,8 +43,8 @@ class Profile:
 
 
 PROFILES = {
-    "1.1": Profile("1.1", 848, CANCEL),
-    "dev": Profile("dev", 990, OPTIONAL_APIS),
+    "1.1": Profile("1.1", 860, CANCEL),
+    "dev": Profile("dev", 980, OPTIONAL_APIS),
     "dev-sparse": Profile("dev", 1030, {**OPTIONAL_APIS, **SPARSE_DATA}, SPARSE_SERVER),
 }
 
