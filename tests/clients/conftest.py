@@ -1,5 +1,6 @@
 """Fixtures of the client tests: the registry under test, a repository for each test, an engine for all."""
 
+import secrets
 import shutil
 import tempfile
 import zlib
@@ -46,10 +47,16 @@ def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveS
         yield server
 
 
+@pytest.fixture(scope="session")
+def session_salt() -> str:
+    """Differs from session to session, so that a registry of `--registry-url` may have seen other sessions before."""
+    return secrets.token_hex(8)
+
+
 @pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
+def seed(request: pytest.FixtureRequest, session_salt: str) -> int:
     """A number that no other test has: content made from it is new to every client and registry."""
-    return zlib.crc32(request.node.nodeid.encode())
+    return zlib.crc32((session_salt + request.node.nodeid).encode())
 
 
 @pytest.fixture

@@ -87,7 +87,15 @@ def docker_engine() -> Iterator[DockerEngine]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(_STOP_SECONDS)
+        _unmount_below(directory)
         shutil.rmtree(directory)
+
+
+def _unmount_below(directory: Path) -> None:
+    """Undo the mounts that dockerd leaves: its data directory on itself, where the root's mounts are private."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in reversed([each for each in mounts if each.startswith(f"{directory}/")]):
+        run(need("umount"), mount)
 
 
 def _wait_ready(process: subprocess.Popen[bytes], engine: DockerEngine, log: Path) -> None:
