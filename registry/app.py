@@ -1,11 +1,12 @@
-"""The composition root: settings in, ASGI app out. The only place where parts are wired together, and where settings and
-constructors meet: constructors take values, settings stay here.
+"""The composition root: settings in, ASGI app out.
+
+The only place where parts are wired together, and where settings and constructors meet: constructors take values.
 """
 
+from config.settings import Settings
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config.settings import Settings
 from registry.api.asgi import RegistryApi
 from registry.api.locations import Locations, networks
 from registry.api.options import ApiOptions

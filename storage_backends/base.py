@@ -11,8 +11,8 @@ process sees the old object, or the new one, or none; never a part. Reads are ne
 checked against the storage first.
 
 All verbs may raise `InvalidKey` and `Unavailable` besides what they name. Verbs are coroutines and never hold the event
-loop for longer than a metadata operation of the storage takes; the methods of `Upload` that say *blocking* are for a worker
-thread.
+loop for longer than a metadata operation of the storage takes; the methods of `Upload` that say *blocking* are for a
+worker thread.
 """
 
 from abc import ABC, abstractmethod
@@ -103,8 +103,9 @@ class StorageBackend(ABC):
     async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
         """Store a small object, atomically; durable on return.
 
-        With `if_absent` it raises `AlreadyExists` if the key is taken; with `if_match` it raises `VersionMismatch` unless the
-        object there has that version. Of several conditional writers, in whatever processes, exactly one wins.
+        With `if_absent` it raises `AlreadyExists` if the key is taken; with `if_match` it raises `VersionMismatch`
+        unless the object there has that version. Of several conditional writers, in whatever processes, exactly one
+        wins.
         """
 
     @abstractmethod
@@ -131,9 +132,10 @@ class StorageBackend(ABC):
 
     @abstractmethod
     async def children(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
-        """The distinct names that follow `prefix` (empty, or ending in `/`) up to the next `/`, in byte order of the *name*, only those
-        after the name `after`, at most `limit`. The cost follows the page where the storage allows it. A name is reported for an
-        object and for a prefix alike. Nothing there: an empty page.
+        """The names that follow `prefix` (empty, or ending in `/`) up to the next `/`, in byte order of the *name*.
+
+        Only those after the name `after`, at most `limit`. A name is reported once, for an object and for a prefix
+        alike. The cost follows the page where the storage allows it. Nothing there: an empty page.
         """
 
     @abstractmethod
@@ -160,7 +162,7 @@ class StorageBackend(ABC):
 
     @abstractmethod
     def open_upload(self, key: str) -> AbstractAsyncContextManager[Upload]:
-        """Hold an upload exclusively. Entering raises `NotFound`, or `UploadBusy` at once if another writer holds it."""
+        """Hold an upload exclusively. Entering raises `NotFound`, or `UploadBusy` at once if another does."""
 
     @abstractmethod
     async def check(self) -> None:

@@ -1,0 +1,96 @@
+"""An upload as a file: its bytes lie under its own key until `commit` renames them. Blocking; holds the file's lock.
+
+The lock is `flock` on the file itself: it excludes writers in every process, and the kernel drops it when its holder
+dies.
+"""
+
+import fcntl
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from storage_backends import durable
+from storage_backends.base import Upload
+from storage_backends.errors import NotFound, UploadBusy
+from storage_backends.os_errors import as_writing, reading
+
+_BLOCK = 1024 * 1024
+_WRITEBACK = 8 * 1024 * 1024
+
+Publish = Callable[["FileUpload", str, Sequence[tuple[str, bytes]]], Awaitable[None]]
+
+
+class FileUpload(Upload):
+    """A locked upload file. `publish` is the backend's way to make it an object."""
+
+    def __init__(self, fd: int, path: str, key: str, publish: Publish) -> None:
+        self.fd = fd
+        self.path = path
+        self.size = os.fstat(fd).st_size
+        self._key = key
+        self._publish = publish
+        self._flushing = self.size
+
+    def write(self, block: memoryview) -> None:
+        """Append a block; on an error `size` counts what reached the file."""
+        with as_writing(self._key):
+            while len(block):
+                written = durable.write(self.fd, block, self.size)
+                self.size += written
+                block = block[written:]
+            if self.size - self._flushing >= _WRITEBACK:
+                durable.start_writeback(self.fd, self._flushing, self.size - self._flushing)
+                self._flushing = self.size
+
+    def truncate(self, size: int) -> None:
+        """Drop everything after the first `size` bytes."""
+        with as_writing(self._key):
+            os.ftruncate(self.fd, size)
+        self.size = size
+        self._flushing = min(self._flushing, size)
+
+    def read_blocks(self, end: int) -> Iterator[memoryview]:
+        """The first `end` bytes, block by block, in one buffer."""
+        buffer = memoryview(bytearray(_BLOCK))
+        offset = 0
+        while offset < end:
+            count = os.preadv(self.fd, [buffer[: end - offset]], offset)
+            if count == 0:
+                raise NotFound(f"{self._key} is shorter than {end} bytes")
+            yield buffer[:count]
+            offset += count
+
+    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Make it an object; see the contract."""
+        await self._publish(self, key, also)
+
+    async def abort(self) -> None:
+        """Remove the file. Not synced: an upload that a power cut brings back is only an abandoned one."""
+        with as_writing(self._key):
+            durable.unlink(self.path)
+
+
+def open_locked(path: str, key: str, publish: Publish) -> FileUpload:
+    """Open and lock the upload at `path`. Raises `NotFound`, `UploadBusy`."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise reading(error, key) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _check_still_there(fd, path, key)
+        return FileUpload(fd, path, key, publish)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise UploadBusy(key) from error
+    except OSError as error:
+        os.close(fd)
+        raise reading(error, key) from error
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _check_still_there(fd: int, path: str, key: str) -> None:
+    """Between open and lock another holder may have committed or aborted it: then the path names it no longer."""
+    if not os.path.samestat(os.fstat(fd), os.stat(path)):
+        raise NotFound(key)

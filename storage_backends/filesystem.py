@@ -1,0 +1,248 @@
+"""The contract on a directory. A key is the path below the root; nothing else lies beside the objects.
+
+Metadata and small objects are read on the event loop: that takes microseconds, and a thread hop more. Everything that
+writes, syncs or may take long runs in threads. Durability is `publishing`'s and `durable`'s.
+"""
+
+import asyncio
+import bisect
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from storage_backends import file_upload
+from storage_backends.base import Listing, ObjectInfo, StorageBackend, StoredObject, Upload
+from storage_backends.errors import NotFound, Unavailable
+from storage_backends.file_upload import FileUpload
+from storage_backends.keys import check_key, check_prefix
+from storage_backends.os_errors import reading
+from storage_backends.publishing import Publisher, version_of
+from storage_backends.sendable import FileRegion
+from storage_backends.settled_cache import SettledCache, signature
+
+_SMALL = 64 * 1024
+_SMALL_TOTAL = 16 * 1024 * 1024
+_NAMES_TOTAL = 500_000
+_LARGE_DIRECTORY = 256 * 1024
+"""A directory of this many bytes takes long enough to read that it is read in a thread."""
+T = TypeVar("T")
+
+
+class FilesystemBackend(StorageBackend):
+    """Objects as files below `root`; `scratch` (a prefix of keys) takes temporary files and locks."""
+
+    def __init__(self, root: Path, scratch: str = "cargohold/v1/tmp", threads: int = 16) -> None:
+        self._root = str(root.absolute())
+        self._scratch = f"{self._root}/{scratch}"
+        try:
+            Path(self._scratch, "locks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot use {self._root} as storage: {error.strerror}; choose a directory that the server may write to"
+            ) from error
+        self._publisher = Publisher(self._root, self._scratch)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="storage")
+        self._small: SettledCache[StoredObject] = SettledCache(_SMALL_TOTAL)
+        self._names: SettledCache[Sequence[str]] = SettledCache(_NAMES_TOTAL)
+
+    async def get(self, key: str) -> StoredObject:
+        """See the contract."""
+        path = self._path(key)
+        try:
+            found = self._small.lookup(path, signature(os.stat(path)))
+            return self._read_small(path, key) if found is None else found
+        except OSError as error:
+            raise reading(error, key) from error
+
+    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        """See the contract."""
+        check_key(key)
+        if if_absent:
+            await self._in_thread(self._publisher.put_if_absent, key, data)
+        elif if_match is not None:
+            await self._in_thread(self._publisher.put_if_match, key, data, if_match)
+        else:
+            await self._in_thread(self._publisher.put_all, [(key, data)])
+
+    async def put_many(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """See the contract."""
+        for key, _ in items:
+            check_key(key)
+        await self._in_thread(self._publisher.put_all, items)
+
+    async def stat(self, key: str) -> ObjectInfo:
+        """See the contract."""
+        try:
+            return _info(key, os.stat(self._path(key)))
+        except OSError as error:
+            raise reading(error, key) from error
+
+    async def delete(self, key: str) -> None:
+        """See the contract."""
+        await self.delete_many([key])
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """See the contract."""
+        for key in keys:
+            check_key(key)
+        await self._in_thread(self._publisher.delete_all, keys)
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """See the contract."""
+        check_prefix(prefix)
+        keys = await self._in_thread(self._first_keys, prefix, after, limit + 1)
+        return Listing(tuple(keys[:limit]), len(keys) > limit)
+
+    async def children(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
+        """See the contract."""
+        check_prefix(prefix)
+        names = await self._names_in(f"{self._root}/{prefix}".rstrip("/"), prefix)
+        start = bisect.bisect_right(names, after) if after else 0
+        return Listing(tuple(names[start : start + limit]), len(names) > start + limit)
+
+    async def open_read(self, key: str, start: int = 0, length: int | None = None) -> FileRegion:
+        """See the contract."""
+        try:
+            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise reading(error, key) from error
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            raise NotFound(key)
+        size = status.st_size
+        return FileRegion(fd, start, size - start if length is None else length, size)
+
+    async def copy(self, source: str, target: str) -> None:
+        """See the contract."""
+        check_key(source)
+        check_key(target)
+        await self._in_thread(self._publisher.copy, source, target)
+
+    async def create_upload(self, key: str) -> None:
+        """See the contract."""
+        check_key(key)
+        self._publisher.create_empty(key)
+
+    async def stat_upload(self, key: str) -> ObjectInfo:
+        """See the contract."""
+        return await self.stat(key)
+
+    @asynccontextmanager
+    async def open_upload(self, key: str) -> AsyncIterator[Upload]:
+        """See the contract."""
+        upload = file_upload.open_locked(self._path(key), key, self._commit)
+        try:
+            yield upload
+        finally:
+            os.close(upload.fd)
+
+    async def check(self) -> None:
+        """See the contract."""
+        probe = f"{self._scratch[len(self._root) + 1 :]}/check-{os.getpid()}"
+        try:
+            await self.put(probe, b"ready")
+            await self.get(probe)
+        except NotFound as error:
+            raise Unavailable(f"{self._root} does not keep what is written to it") from error
+        finally:
+            await self.delete(probe)
+
+    async def _commit(self, upload: FileUpload, key: str, also: Sequence[tuple[str, bytes]]) -> None:
+        for place, _ in [(key, b""), *also]:
+            check_key(place)
+        await self._in_thread(self._publisher.commit, upload.fd, upload.path, key, also)
+
+    def _path(self, key: str) -> str:
+        check_key(key)
+        return f"{self._root}/{key}"
+
+    def _read_small(self, path: str, key: str) -> StoredObject:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            data = _read_all(fd, status.st_size)
+        finally:
+            os.close(fd)
+        found = StoredObject(data, _info(key, status))
+        if len(data) <= _SMALL:
+            self._small.keep(path, status, found, len(data) + 512)
+        return found
+
+    async def _names_in(self, path: str, key: str) -> Sequence[str]:
+        """The names in a directory, in order; none if it is not there."""
+        try:
+            status = os.stat(path)
+            names = self._names.lookup(path, signature(status))
+            if names is None:
+                large = status.st_size > _LARGE_DIRECTORY
+                names = await self._in_thread(_sorted_names, path) if large else _sorted_names(path)
+                self._names.keep(path, status, names, len(names) + 1)
+        except OSError as error:
+            failure = reading(error, key)
+            if isinstance(failure, NotFound):
+                return []
+            raise failure from error
+        return names
+
+    def _first_keys(self, prefix: str, after: str, count: int) -> Sequence[str]:
+        keys = []
+        try:
+            for key in self._walk(prefix.rpartition("/")[0], prefix, after):
+                keys.append(key)
+                if len(keys) == count:
+                    break
+        except OSError as error:
+            raise reading(error, prefix) from error
+        return keys
+
+    def _walk(self, directory: str, prefix: str, after: str) -> Iterator[str]:
+        """Keys below a directory in byte order, skipping subtrees that lie wholly outside prefix or before `after`."""
+        try:
+            with os.scandir(f"{self._root}/{directory}") as entries:
+                found = sorted(
+                    entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        base = f"{directory}/" if directory else ""
+        for name in found:
+            key = base + name
+            if not name.endswith("/"):
+                if key.startswith(prefix) and key > after:
+                    yield key
+            elif (key.startswith(prefix) or prefix.startswith(key)) and (key > after or after.startswith(key)):
+                yield from self._walk(key[:-1], prefix, after)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run blocking work. Not given up when the caller is: a half-done write would go on anyway, unseen."""
+        task = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+
+
+def _info(key: str, status: os.stat_result) -> ObjectInfo:
+    if not stat.S_ISREG(status.st_mode):
+        raise NotFound(key)
+    return ObjectInfo(key, status.st_size, status.st_mtime, version_of(status))
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    data = os.read(fd, size + 1)
+    while len(data) < size:
+        more = os.read(fd, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _sorted_names(path: str) -> list[str]:
+    return sorted(os.listdir(path))
