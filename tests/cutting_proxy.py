@@ -58,7 +58,11 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:  # `close` shut the listener down
                 return
-            server = socket.create_connection(("127.0.0.1", self._server_port))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+            except ConnectionRefusedError:  # the server is down; the client learns of it as it would without us
+                client.close()
+                continue
             with self._lock:
                 self._sockets |= {client, server}
             self._start(self._forward, client, server, "to server")

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.clients.docker_engine import DockerEngine, docker_engine
@@ -19,7 +20,9 @@ def registry_address(request: pytest.FixtureRequest) -> Iterator[str]:
     """HOST:PORT of the registry under test: ours on a free port, or the one that `--registry-url` names."""
     url = request.config.getoption("--registry-url")
     if url:
-        yield str(url).removeprefix("http://").rstrip("/")
+        address = str(url).removeprefix("http://").rstrip("/")
+        assert httpx.get(f"http://{address}/v2/", trust_env=False).status_code == 200, f"no open registry at {url}"
+        yield address
         return
     directory = Path(tempfile.mkdtemp(prefix="cargohold-clients-"))
     try:
