@@ -1,0 +1,69 @@
+"""A file's bytes into a socket by the kernel (`sendfile`), after the response's head.
+
+Knows descriptors; must not know HTTP beyond "these bytes come first".
+"""
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+
+from registry.serving.transfer import Progress, Transfers, Turn, duplicate
+
+_PIECE = 8 * 1024 * 1024
+
+
+class FileShrunk(Exception):
+    """The file ended before the bytes that were promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """`count` bytes from `offset` of an open file."""
+
+    fd: int
+    offset: int
+    count: int
+
+
+async def send_file(
+    transport: asyncio.Transport, transfers: Transfers, head: bytes, part: FilePart, *, timeout: float
+) -> None:
+    """Send `head`, then part of a file. Nothing may wait in the transport's own buffer.
+
+    Raises `FileShrunk`, `TransferTimeout`, `ConnectionError`; some of the bytes have gone out then, and the connection
+    must be closed.
+    """
+    with duplicate(transport) as connection:
+        connection.setblocking(False)
+        sending = _Sending(connection, head, part)
+        await transfers.run(sending.turn, connection.fileno(), writing=True, timeout=timeout)
+
+
+class _Sending:
+    def __init__(self, connection: socket.socket, head: bytes, part: FilePart) -> None:
+        self._connection = connection
+        self._head = head
+        self._fd = part.fd
+        self._offset = part.offset
+        self._end = part.offset + part.count
+
+    def turn(self, turn: Turn) -> Progress:
+        while self._head or self._offset < self._end:
+            if turn.over:
+                return Progress.TURN_OVER
+            try:
+                self._send_some()
+            except BlockingIOError:
+                if not turn.wait():
+                    return Progress.MUST_WAIT
+        return Progress.DONE
+
+    def _send_some(self) -> None:
+        if self._head:
+            self._head = self._head[self._connection.send(self._head, socket.MSG_MORE) :]
+            return
+        sent = os.sendfile(self._connection.fileno(), self._fd, self._offset, min(_PIECE, self._end - self._offset))
+        if sent == 0:
+            raise FileShrunk(f"the file ends at byte {self._offset}, {self._end} were promised")
+        self._offset += sent

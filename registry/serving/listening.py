@@ -1,0 +1,69 @@
+"""The socket to listen on, bound before any worker starts so that all of them share it."""
+
+import socket
+import stat
+from pathlib import Path
+
+from registry.serving.options import ServerOptions
+
+_BACKLOG = 2048
+
+
+class CannotListen(Exception):
+    """The address cannot be had; the message says why and what to do."""
+
+
+def listen(options: ServerOptions) -> socket.socket:
+    """A listening socket. Raises `CannotListen`."""
+    if options.unix_socket is not None:
+        return _listen_unix(options.unix_socket, options.unix_socket_mode)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another address with --listen"
+        ) from error
+    return _started(listener)
+
+
+def describe(listener: socket.socket, *, tls: bool) -> str:
+    """The address in words that a person or a client can use."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _listen_unix(path: Path, mode: int) -> socket.socket:
+    if path.exists() and not _is_dead(path):
+        raise CannotListen(f"cannot listen on {path}: another server does, or it is no socket; choose another path")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(mode)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {path}: {error.strerror}; choose another path") from error
+    return _started(listener)
+
+
+def _is_dead(path: Path) -> bool:
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+def _started(listener: socket.socket) -> socket.socket:
+    listener.listen(_BACKLOG)
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,286 @@
+"""HTTP/1.1 on one connection: uvicorn's protocol on httptools, with uploads left in the socket for whoever wants them.
+
+The parser is fed up to the end of a request's head. If the request is an upload, its body stays in the socket, and the
+application gets an object that pours it (`SocketBody`, in the scope's extensions as `cargohold.body`); the parser sees
+none of it and a new one takes over behind the body. Everything unusual goes uvicorn's way, through the parser: TLS,
+pipelining, a head whose end is not where a read showed it. Also keeps a connection within `Limits`.
+"""
+
+import asyncio
+import json
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from registry.serving.cycle import Cycle
+from registry.serving.limits import Limits
+from registry.serving.lingering import Lingering
+from registry.serving.socket_body import SocketBody
+from registry.serving.transfer import Transfers
+
+_END_OF_HEAD = b"\r\n\r\n"
+_UPLOADS = b"/blobs/uploads/"
+_MAX_URL = 16 * 1024
+_HIGH_WATER = 512 * 1024
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class RegistryProtocol(HttpToolsProtocol):
+    """One client's connection."""
+
+    cycle: Cycle
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Limits,
+        transfers: Transfers,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.limits = limits
+        self.transfers = transfers
+        self._extensions: dict[str, Any] = {}
+        self._tail = b""
+        self._head_bytes = 0
+        self._in_body = False
+        self._body_seen = False
+        self._url_too_long = False
+        self._lingering = False
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected; its first request must come soon."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        if self.scheme == "http":
+            self._extensions = {"http.response.zerocopysend": {}}
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client: heads, and the bodies that nobody takes from the socket."""
+        self._unset_keepalive_if_required()
+        while data and not self.transport.is_closing():
+            end = 0 if self._in_body else self._end_of_head(data)
+            if end <= 0:
+                self._feed(data)
+                if not self._in_body:
+                    self._count_head(len(data))
+                return
+            self._body_seen = False
+            self._feed(data if end == len(data) else data[:end])
+            rest = data[end:]
+            if self._in_body and not self._body_seen and self._leave_in_socket(rest):
+                return
+            data = rest
+
+    def _end_of_head(self, data: bytes) -> int:
+        """Where in `data` the head ends, or -1; it may have begun, and its end as well, in an earlier read."""
+        tail = self._tail
+        at = (tail + data[:3]).find(_END_OF_HEAD) if tail else -1
+        if at >= 0:
+            return at + len(_END_OF_HEAD) - len(tail)
+        at = data.find(_END_OF_HEAD)
+        return at + len(_END_OF_HEAD) if at >= 0 else -1
+
+    def _feed(self, data: bytes) -> None:
+        self._tail = data[-3:] if len(data) >= 3 else (self._tail + data)[-3:]
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.refuse(400, "UNSUPPORTED", "this server speaks HTTP/1.1 only, without upgrades")
+        except httptools.HttpParserError:
+            if self._url_too_long:
+                self.refuse(414, "UNSUPPORTED", f"the URL is longer than {_MAX_URL} bytes")
+                return
+            self.refuse(400, "UNSUPPORTED", "the request is not valid HTTP/1.1")
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: start the application."""
+        self._head_arrived()
+        self._in_body = True
+        method: bytes = self.parser.get_method()
+        version: str = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        raw_path: bytes = url.path
+        path = raw_path.decode("ascii")
+        self.scope["method"] = method.decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = raw_path
+        self.scope["query_string"] = url.query or b""
+        self.scope["extensions"] = self._extensions
+        earlier = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle.protocol = self
+        app: Any = _overloaded if len(self.connections) > self.limits.max_connections else self.app
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(self.cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, app))
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body that goes uvicorn's way."""
+        self._body_seen = True
+        if self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > _HIGH_WATER:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._in_body = False
+        self._head_bytes = 0
+        self.cycle.body_complete = True
+        super().on_message_complete()
+
+    def on_url(self, url: bytes) -> None:
+        """Part of the request's target."""
+        self.url += url
+        if len(self.url) > _MAX_URL:
+            self._url_too_long = True
+            raise httptools.HttpParserError("URL too long")
+
+    def _leave_in_socket(self, early: bytes) -> bool:
+        """Give the application the body itself, of which `early` has been read; False if it goes uvicorn's way."""
+        raw_path = self.scope["raw_path"]
+        if self.scheme != "http" or self.pipeline or _UPLOADS not in raw_path or self.scope["http_version"] != "1.1":
+            return False
+        fields = [(name, value) for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        if len(fields) != 1 or (fields[0][0] == b"transfer-encoding" and fields[0][1].lower() != b"chunked"):
+            return False
+        length = int(fields[0][1]) if fields[0][0] == b"content-length" else None
+        if length is not None and length <= len(early):
+            return False  # it is here already
+        self.flow.pause_reading()
+        body = SocketBody(
+            self.transport,
+            self.transfers,
+            length=length,
+            early=early,
+            timeout=self.limits.body_timeout,
+            begin=self._send_continue,
+            end=self._behind_body,
+        )
+        # the task of the application has not run yet: it was made during this very read
+        extensions: dict[str, Any] = {**self._extensions, "cargohold.body": body}
+        self.scope["extensions"] = extensions
+        return True
+
+    def _send_continue(self) -> None:
+        if self.cycle.waiting_for_100_continue:
+            self.cycle.waiting_for_100_continue = False
+            self.transport.write(_CONTINUE)
+
+    def _behind_body(self, data: bytes) -> None:
+        """The body was taken to its end; `data` was read behind it."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._tail = b""
+        self._in_body = False
+        self.cycle.body_complete = True
+        self.cycle.more_body = False
+        if data:
+            self.data_received(data)
+
+    def on_response_complete(self) -> None:
+        """A response is out: next request, or wait for one."""
+        if self._lingering:
+            return
+        super().on_response_complete()
+        if self._head_bytes and not self._in_body and not self.transport.is_closing():
+            self._expect_head()
+
+    def close_after(self, cycle: Cycle) -> None:
+        """Close behind a response, such that a client which is still sending gets to read it."""
+        if cycle.body_complete or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._lingering = True
+        self.connections.discard(self)
+        Lingering.take_over(self.transport, self.loop)
+
+    def shutdown(self) -> None:
+        """The server wants to stop: idle connections close, others after their response."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        """Answer what cannot be served as a request, and close; without an answer where one has begun already."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+        body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        if not self.transport.is_closing():
+            self.transport.write(head % (STATUS_LINE[status], len(body)) + body)
+            self.transport.close()
+
+    def _count_head(self, count: int) -> None:
+        self._head_bytes += count
+        if self._head_bytes > self.limits.max_header_bytes:
+            self.refuse(431, "UNSUPPORTED", f"the request's head is larger than {self.limits.max_header_bytes} bytes")
+        elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._head_arrived()
+        self._head_timer = self.loop.call_later(self.limits.header_timeout, self._head_is_late)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._head_bytes:
+            late = f"the request's head took longer than {self.limits.header_timeout:g} seconds"
+            self.refuse(408, "UNSUPPORTED", late)
+        else:
+            self.transport.close()
+
+
+async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"too many connections; try again in a moment"}]}'
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"5"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
