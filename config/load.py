@@ -1,0 +1,195 @@
+"""Settings from a YAML file, then the environment, then flags; the later one wins. The only reader of the environment.
+
+Each layer is checked by itself, so that a mistake is reported with the place where it was made: file, line and column,
+variable, or flag.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from config.checks import problems
+from config.names import ENVIRONMENT_PREFIX, SettingPath, dotted, nearest, setting_paths, variable
+from config.positions import Document, Location, YamlError
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A value given on the command line by the flag `name` (`--listen`) for the setting at `path`."""
+
+    name: str
+    path: SettingPath
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong and where: `where` is `FILE:LINE:COLUMN`, a variable or a flag."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; `mistakes` names each."""
+
+    def __init__(self, *mistakes: Mistake) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One source of settings; `typed` if its values are more than text.
+
+    `where` says where the value (or, if True, the name) at a path was written.
+    """
+
+    data: dict[str, Any]
+    typed: bool
+    where: Callable[[Location, bool], str]
+
+
+def load(file: Path | None = None, flags: Sequence[Flag] = (), *, environment: bool = True) -> Settings:
+    """The settings that `file`, the environment and `flags` make together.
+
+    Raises `ConfigError` with all mistakes of the first source that has any.
+    """
+    layers: list[_Layer] = []
+    if file is not None:
+        layers.append(_from_file(file))
+    if environment:
+        layers.append(_from_environment(os.environ))
+    layers.append(_from_flags(flags))
+
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merge(merged, _checked(layer).model_dump(exclude_unset=True))
+    settings = Settings.model_validate(merged)
+    if found := [Mistake(_origin(layers, problem.path), problem.message) for problem in problems(settings)]:
+        raise ConfigError(*found)
+    return settings
+
+
+def _from_file(file: Path) -> _Layer:
+    try:
+        document = Document(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(Mistake(str(file), f"cannot be read: {error.strerror}")) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(Mistake(str(file), "is not UTF-8 text")) from error
+    except YamlError as error:
+        raise ConfigError(Mistake(f"{file}:{error.line}:{error.column}", error.message)) from error
+
+    def where(path: Location, of_name: bool) -> str:
+        line, column = document.position(path, of_name=of_name)
+        return f"{file}:{line}:{column}"
+
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        raise ConfigError(Mistake(f"{file}:1:1", "a settings file holds sections, such as `server:` and `storage:`"))
+    return _Layer(_without_empty_sections(data), typed=True, where=where)
+
+
+def _from_environment(environ: Mapping[str, str]) -> _Layer:
+    """Variables with `__` in their name are settings. Others are not ours: Kubernetes sets CARGOHOLD_SERVICE_HOST.
+
+    But a name that only lacks an underscore was meant for us. An empty variable counts as not set.
+    """
+    known = {variable(path): path for path in setting_paths()}
+    lacking = {name.replace("__", "_"): name for name in known}
+    values: dict[SettingPath, object] = {}
+    mistakes: list[Mistake] = []
+    for name in sorted(name for name, value in environ.items() if name.startswith(ENVIRONMENT_PREFIX) and value):
+        if name in known:
+            values[known[name]] = environ[name]
+        elif name in lacking:
+            mistakes.append(Mistake(name, f"two underscores stand between section and name: {lacking[name]}"))
+        elif "__" in name:
+            meant = nearest(tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")))
+            hint = f". Did you mean {variable(meant)}?" if meant else ""
+            mistakes.append(Mistake(name, f"there is no such setting{hint}"))
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return _Layer(_tree(values), typed=False, where=lambda path, _: variable(_names(path)))
+
+
+def _from_flags(flags: Sequence[Flag]) -> _Layer:
+    names = {flag.path: flag.name for flag in flags}
+    values = {flag.path: flag.value for flag in flags}
+    return _Layer(_tree(values), typed=False, where=lambda path, _: names[_names(path)])
+
+
+def _checked(layer: _Layer) -> Settings:
+    try:
+        return Settings.model_validate(layer.data, strict=None if layer.typed else False)
+    except ValidationError as error:
+        mistakes = [_mistake(detail, layer) for detail in error.errors()]
+        raise ConfigError(*sorted(mistakes, key=_line)) from error
+
+
+def _line(mistake: Mistake) -> list[int]:
+    return [int(part) for part in mistake.where.split(":")[-2:] if part.isdigit()]
+
+
+def _mistake(detail: "ErrorDetails", layer: _Layer) -> Mistake:
+    path = detail["loc"]
+    name = dotted(tuple(map(str, path)))
+    if detail["type"] == "extra_forbidden":
+        meant = nearest(_names(path))
+        hint = f". Did you mean {dotted(meant)}?" if meant else ""
+        return Mistake(layer.where(path, True), f"{name}: there is no such setting{hint}")
+    if detail["type"] == "model_type":
+        return Mistake(layer.where(path, False), f"{name}: is a section, its settings stand indented below it")
+    reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return Mistake(layer.where(path, False), f"{name}: {reason} (found {detail['input']!r})")
+
+
+def _origin(layers: Sequence[_Layer], path: SettingPath) -> str:
+    """Where the value that counts was given; the setting's name if it is the default."""
+    for layer in reversed(layers):
+        value: Any = layer.data
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            return f"{layer.where(path, False)}: {dotted(path)}"
+    return dotted(path)
+
+
+def _names(path: Location) -> SettingPath:
+    return tuple(part for part in path if isinstance(part, str))
+
+
+def _without_empty_sections(data: dict[str, Any]) -> dict[str, Any]:
+    """Without the sections in which every line is commented out: YAML reads them as null."""
+    kept = {name: _without_empty_sections(value) if isinstance(value, dict) else value for name, value in data.items()}
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _tree(values: Mapping[SettingPath, object]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        section = tree
+        for name in path[:-1]:
+            section = section.setdefault(name, {})
+        section[path[-1]] = value
+    return tree
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        known = merged.get(name)
+        merged[name] = _merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
