@@ -45,6 +45,7 @@ class Profile:
 PROFILES = {
     "1.1": Profile("1.1", 860, CANCEL),
     "dev": Profile("dev", 980, OPTIONAL_APIS),
+    "dev-two-workers": Profile("dev", 980, OPTIONAL_APIS, {"CARGOHOLD_SERVER__WORKERS": "2"}),
     "dev-sparse": Profile("dev", 1030, {**OPTIONAL_APIS, **SPARSE_DATA}, SPARSE_SERVER),
 }
 
