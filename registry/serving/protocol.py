@@ -73,11 +73,13 @@ class RegistryProtocol(HttpToolsProtocol):
         """Bytes from the client: heads, and the bodies that nobody takes from the socket."""
         self._unset_keepalive_if_required()
         while data and not self.transport.is_closing():
-            end = 0 if self._in_body else self._end_of_head(data)
-            if end <= 0:
+            if self._in_body:
                 self._feed(data)
-                if not self._in_body:
-                    self._count_head(len(data))
+                return
+            end = self._end_of_head(data)
+            if end < 0:
+                self._count_head(len(data))
+                self._feed(data)
                 return
             self._body_seen = False
             self._feed(data if end == len(data) else data[:end])
