@@ -1,0 +1,44 @@
+"""`cargohold config …`: look at settings without starting anything."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registry.cli import output
+from registry.cli.settings_options import ConfigOption, load_settings, refused
+
+app = typer.Typer(help="Check and show settings.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings file.")],
+) -> None:
+    """Name each mistake in a settings file, with its line.
+
+    The file alone is checked, without the environment; files that it names need not be there.
+    """
+    from config.load import ConfigError, load  # noqa: PLC0415  # start-up time
+
+    try:
+        load(file, environment=False)
+    except ConfigError as error:
+        raise refused(error) from error
+    output.result(f"{file}: no mistake found")
+
+
+@app.command()
+def show(config: ConfigOption = None) -> None:
+    """Print the settings in force, from FILE and the environment, as YAML."""
+    import yaml  # noqa: PLC0415  # start-up time
+
+    settings = load_settings(config, {})
+    output.result(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+@app.command()
+def default() -> None:
+    """Print every setting with its default and an explanation, as a file to begin with."""
+    output.result(resources.files("config").joinpath("default.yml").read_text("utf-8"))

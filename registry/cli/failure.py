@@ -1,0 +1,13 @@
+"""How a command fails: one message that says what to do, and an exit code."""
+
+SUCCESS = 0
+FAILED = 1
+MISUSED = 2
+
+
+class Failure(Exception):
+    """The command cannot do it. `code` is `FAILED`, or `MISUSED` for wrong arguments or settings."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code

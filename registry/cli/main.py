@@ -1,0 +1,73 @@
+"""The command `cargohold`: its commands, its global options, and the one place where a failure becomes an exit code."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from registry import __version__
+from registry.cli import config_commands, output
+from registry.cli.failure import FAILED, Failure
+from registry.cli.health import health
+from registry.cli.reindex import reindex
+from registry.cli.serve import serve
+
+_EPILOG = """\b
+Examples:
+  cargohold serve                                   data in ./data, on 127.0.0.1:5000
+  cargohold serve --root /srv/registry --listen unix:/run/cargohold.sock
+  cargohold config default > cargohold.yml          every setting, explained
+  cargohold serve --config cargohold.yml
+
+\b
+Exit codes: 0 done, 1 failed, 2 wrong arguments or settings."""
+
+app = typer.Typer(
+    help="A self-hosted, private registry for OCI and Docker images.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command()(serve)
+app.command()(reindex)
+app.command()(health)
+app.add_typer(config_commands.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.result(f"cargohold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback if the command fails.")] = False,
+) -> None:
+    """Options of all commands. `debug` is acted on in `run`, which sees failures of any kind."""
+
+
+def run() -> None:
+    """Entry point of the console script. Exits with 0, 1 or 2."""
+    try:
+        app(prog_name="cargohold")
+    except Failure as failure:
+        output.error(str(failure))
+        _end(failure, failure.code)
+    except Exception as error:
+        output.error(f"this is a mistake in Cargohold itself: {type(error).__name__}: {error}")
+        _end(error, FAILED)
+
+
+def _end(error: Exception, code: int) -> None:
+    if "--debug" in sys.argv[1:]:
+        output.trace(error)
+    elif not isinstance(error, Failure):
+        output.note("Run it again as `cargohold --debug …` to see where, and please report it.")
+    sys.exit(code)

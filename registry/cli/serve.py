@@ -1,0 +1,161 @@
+"""`cargohold serve`: settings become a running server. Says at its start where, with which data, and open to whom."""
+
+import functools
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from registry import __version__
+from registry.cli import output
+from registry.cli.failure import MISUSED, Failure
+from registry.cli.settings_options import ConfigOption, RootOption, load_settings
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from registry.serving.options import ServerOptions
+
+
+def serve(  # noqa: PLR0917  # the command line gives them by name
+    config: ConfigOption = None,
+    root: RootOption = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            "-l",
+            metavar="HOST:PORT",
+            help="Where to listen; also unix:/path. Port 0 takes a free one.",
+            show_default="127.0.0.1:5000",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", metavar="N", help="Number of processes.", show_default="1")
+    ] = None,
+    allow_anonymous_writes: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-anonymous-writes", help="Let everybody who reaches the server push and delete.", show_default=False
+        ),
+    ] = None,
+    log_format: Annotated[
+        Literal["auto", "text", "json"] | None,
+        typer.Option("--log-format", help="How to write the log.", show_default="auto: text on a terminal, else json"),
+    ] = None,
+) -> None:
+    """Serve the registry until SIGTERM or Ctrl-C.
+
+    Flags override CARGOHOLD_SECTION__NAME variables, which override the settings file.
+
+    \b
+    Examples:
+      cargohold serve
+      cargohold serve --root /srv/registry --workers 2
+      cargohold serve --listen 0.0.0.0:5000 --allow-anonymous-writes
+      CARGOHOLD_REGISTRY__MAX_BLOB_BYTES=20GiB cargohold serve --config cargohold.yml
+    """
+    settings = load_settings(
+        config,
+        {
+            "--root": root,
+            "--listen": listen,
+            "--workers": workers,
+            "--allow-anonymous-writes": allow_anonymous_writes or None,
+            "--log-format": log_format,
+        },
+    )
+    run_server(_with_log_format(settings))
+
+
+def run_server(settings: "Settings") -> None:
+    """Serve until told to stop. Raises `Failure` if it cannot be started."""
+    from config.checks import missing_files  # noqa: PLC0415  # `cargohold --help` shall not wait for all these
+    from registry.app import build_app, build_backend  # noqa: PLC0415
+    from registry.ops.logs import configure_logging  # noqa: PLC0415
+    from registry.serving.listening import CannotListen  # noqa: PLC0415
+    from registry.serving.run import serve as serve_until_stopped  # noqa: PLC0415
+    from registry.serving.workers import WorkersFailed  # noqa: PLC0415
+    from storage_backends.errors import StorageError  # noqa: PLC0415
+
+    if problems := [f"  {'.'.join(problem.path)}: {problem.message}" for problem in missing_files(settings)]:
+        raise Failure("\n".join(["files that the settings name cannot be used:", *problems]), MISUSED)
+    configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
+    try:
+        build_backend(settings)  # an unusable directory is reported once, here, and not by each worker
+        serve_until_stopped(
+            _options(settings),
+            functools.partial(build_app, settings),
+            functools.partial(_announce, settings),
+        )
+    except (CannotListen, StorageError, WorkersFailed) as error:
+        raise Failure(str(error)) from error
+
+
+def _with_log_format(settings: "Settings") -> "Settings":
+    """`auto` decided here, where it is known what the log is written to."""
+    if settings.log.format != "auto":
+        return settings
+    chosen = "text" if sys.stderr.isatty() else "json"
+    return settings.model_copy(update={"log": settings.log.model_copy(update={"format": chosen})})
+
+
+def _options(settings: "Settings") -> "ServerOptions":
+    from config.addresses import TcpAddress  # noqa: PLC0415  # start-up time
+    from registry.serving.limits import Limits  # noqa: PLC0415
+    from registry.serving.options import TLS, ServerOptions  # noqa: PLC0415
+
+    server, tls, address = settings.server, settings.server.tls, settings.server.address
+    tcp = address if isinstance(address, TcpAddress) else TcpAddress("", 0)
+    return ServerOptions(
+        host=tcp.host,
+        port=tcp.port,
+        unix_socket=None if isinstance(address, TcpAddress) else Path(address.path),
+        unix_socket_mode=server.unix_socket_mode,
+        workers=server.workers,
+        tls=TLS(tls.certificate, tls.key, tls.client_ca) if tls.certificate and tls.key else None,
+        drain_timeout=server.drain_timeout_seconds,
+        keep_alive=server.keep_alive_seconds,
+        upload_threads=server.upload_threads,
+        limits=Limits(
+            max_header_bytes=server.max_header_bytes,
+            header_timeout=server.header_timeout_seconds,
+            body_timeout=server.body_timeout_seconds,
+            send_timeout=server.send_timeout_seconds,
+            max_connections=server.max_connections,
+        ),
+    )
+
+
+def _announce(settings: "Settings", address: str) -> None:
+    """Say that connections are accepted: one JSON line, or a few lines for people."""
+    data, writers = str(settings.storage.root.absolute()), _writers(settings, address)
+    if settings.log.format == "json":
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "level": "info",
+            "message": "listening",
+            "version": __version__,
+            "address": address,
+            "data": data,
+            "writers": writers,
+        }
+        output.note(json.dumps(line, ensure_ascii=False))
+        return
+    output.note(f"Cargohold {__version__} listens on {address}")
+    output.note(f"  data:   {data}")
+    output.note(f"  access: {writers}")
+    if "://" in address:
+        host = address.partition("://")[2].replace("127.0.0.1", "localhost")
+        output.note(f"  try:    docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE")
+
+
+def _writers(settings: "Settings", address: str) -> str:
+    if settings.server.tls.client_ca is not None:
+        return f"clients with a certificate that {settings.server.tls.client_ca} vouches for may push and delete"
+    who = address.removeprefix("https://").removeprefix("http://")
+    if address.startswith("unix:"):
+        return f"whoever may open {who.removeprefix('unix:')} may push and delete: no authentication is configured"
+    return f"anyone who reaches {who} may push and delete: no authentication is configured"
