@@ -22,7 +22,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _ORDERED_FILESYSTEMS = frozenset({"ext3", "ext4", "xfs"})
-_SYNC_FILE_RANGE_WRITE = 2
+_WRITE = 2
+_WRITE_AND_WAIT = 7
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -48,9 +49,15 @@ def write(fd: int, block: memoryview, offset: int) -> int:
     return os.pwrite(fd, block, offset)
 
 
+def drop_written(fd: int, offset: int, length: int) -> None:
+    """Wait until the kernel has written a range, and let it forget the pages. Promises nothing about a power cut."""
+    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), ctypes.c_uint(_WRITE_AND_WAIT))
+    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
+
+
 def start_writeback(fd: int, offset: int, length: int) -> None:
     """Let the kernel begin to write a range, so that the sync that follows has less to wait for. Promises nothing."""
-    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE))
+    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), ctypes.c_uint(_WRITE))
 
 
 def sync_file(fd: int) -> None:

@@ -14,7 +14,10 @@ from storage_backends.errors import NotFound, UploadBusy
 from storage_backends.os_errors import as_writing, reading
 
 _BLOCK = 1024 * 1024
-_WRITEBACK = 8 * 1024 * 1024
+_WINDOW = 8 * 1024 * 1024
+_KEPT = 32 * 1024 * 1024
+"""So much of an upload stays in the page cache for the pulls that follow a push. What is behind is dropped as it is
+written: a large layer then neither drives everything else out of memory nor pays for pages that are new to it."""
 
 Publish = Callable[["FileUpload", str, Sequence[tuple[str, bytes]]], Awaitable[None]]
 
@@ -37,9 +40,15 @@ class FileUpload(Upload):
                 written = durable.write(self.fd, block, self.size)
                 self.size += written
                 block = block[written:]
-            if self.size - self._flushing >= _WRITEBACK:
-                durable.start_writeback(self.fd, self._flushing, self.size - self._flushing)
-                self._flushing = self.size
+            while self.size - self._flushing >= _WINDOW:
+                self._flush_window()
+
+    def _flush_window(self) -> None:
+        """Let the kernel begin with the last window, so that the sync in the end is short, and end with the one before."""
+        durable.start_writeback(self.fd, self._flushing, _WINDOW)
+        if self._flushing > _KEPT:
+            durable.drop_written(self.fd, self._flushing - _WINDOW, _WINDOW)
+        self._flushing += _WINDOW
 
     def truncate(self, size: int) -> None:
         """Drop everything after the first `size` bytes."""
