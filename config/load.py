@@ -61,10 +61,13 @@ class _Layer:
     where: Callable[[Location, bool], str]
 
 
-def load(file: Path | None = None, flags: Sequence[Flag] = (), *, environment: bool = True) -> Settings:
+def load(
+    file: Path | None = None, flags: Sequence[Flag] = (), *, environment: bool = True, fitting: bool = True
+) -> Settings:
     """The settings that `file`, the environment and `flags` make together.
 
-    Raises `ConfigError` with all mistakes of the first source that has any.
+    Raises `ConfigError` with all mistakes of the first source that has any. With `fitting` the values must also go with
+    each other, as a server needs it; who only reads the data need not ask for that.
     """
     layers: list[_Layer] = []
     if file is not None:
@@ -77,6 +80,8 @@ def load(file: Path | None = None, flags: Sequence[Flag] = (), *, environment: b
     for layer in layers:
         merged = _merge(merged, _checked(layer).model_dump(exclude_unset=True))
     settings = Settings.model_validate(merged)
+    if not fitting:
+        return settings
     if found := [Mistake(_origin(layers, problem.path), problem.message) for problem in problems(settings)]:
         raise ConfigError(*found)
     return settings

@@ -66,6 +66,7 @@ def serve(  # noqa: PLR0917  # the command line gives them by name
             "--allow-anonymous-writes": allow_anonymous_writes or None,
             "--log-format": log_format,
         },
+        to_serve=True,
     )
     run_server(_with_log_format(settings))
 
@@ -148,14 +149,21 @@ def _announce(settings: "Settings", address: str) -> None:
     output.note(f"  data:   {data}")
     output.note(f"  access: {writers}")
     if "://" in address:
-        host = address.partition("://")[2].replace("127.0.0.1", "localhost")
+        host = f"localhost:{address.rpartition(':')[2]}" if _is_everywhere(address) else address.partition("://")[2]
         output.note(f"  try:    docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE")
 
 
 def _writers(settings: "Settings", address: str) -> str:
     if settings.server.tls.client_ca is not None:
         return f"clients with a certificate that {settings.server.tls.client_ca} vouches for may push and delete"
-    who = address.removeprefix("https://").removeprefix("http://")
     if address.startswith("unix:"):
-        return f"whoever may open {who.removeprefix('unix:')} may push and delete: no authentication is configured"
-    return f"anyone who reaches {who} may push and delete: no authentication is configured"
+        who = f"whoever may open {address.removeprefix('unix:')}"
+    elif _is_everywhere(address):
+        who = f"anyone who reaches port {address.rpartition(':')[2]} of this machine"
+    else:
+        who = f"anyone who reaches {address.partition('://')[2]}"
+    return f"{who} may push and delete: no authentication is configured"
+
+
+def _is_everywhere(address: str) -> bool:
+    return address.partition("://")[2].startswith(("0.0.0.0:", "[::]:"))

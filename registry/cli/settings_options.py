@@ -37,13 +37,16 @@ _PATHS = {
 }
 
 
-def load_settings(config: Path | None, flags: Mapping[str, object]) -> "Settings":
-    """Settings from the file, the environment and the flags that are not None. Raises `Failure`."""
+def load_settings(config: Path | None, flags: Mapping[str, object], *, to_serve: bool = False) -> "Settings":
+    """Settings from the file, the environment and the flags that are not None; fit for a server if it is `to_serve`.
+
+    Raises `Failure`.
+    """
     from config.load import ConfigError, Flag, load  # noqa: PLC0415  # `cargohold --help` shall not wait for it
 
     given = [Flag(name, _PATHS[name], value) for name, value in flags.items() if value is not None]
     try:
-        return load(config, given)
+        return load(config, given, fitting=to_serve)
     except ConfigError as error:
         raise refused(error) from error
 
