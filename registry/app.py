@@ -3,10 +3,12 @@
 The only place where parts are wired together, and where settings and constructors meet: constructors take values.
 """
 
-from config.settings import Settings
+import sys
+
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from config.settings import Settings
 from registry.api.asgi import RegistryApi
 from registry.api.locations import Locations, networks
 from registry.api.options import ApiOptions
@@ -14,6 +16,8 @@ from registry.content import keyspace
 from registry.content.repository import Registry, Rules
 from registry.ops.access_log import AccessLog
 from registry.ops.health import Readiness, health_routes
+from registry.ops.line_writer import LineWriter
+from registry.ops.lines import LineWriter
 from storage_backends.base import StorageBackend
 from storage_backends.filesystem import FilesystemBackend
 
@@ -67,4 +71,6 @@ def build_app(settings: Settings) -> ASGIApp:
         handler = api if scope["type"] == "http" and scope["path"].startswith("/v2") else pages
         await handler(scope, receive, send)
 
-    return AccessLog(app, settings.log) if settings.log.access else app
+    if not settings.log.access:
+        return app
+    return AccessLog(app, LineWriter(sys.stdout.fileno()), json_lines=settings.log.format == "json")

@@ -44,7 +44,7 @@ class FileUpload(Upload):
                 self._flush_window()
 
     def _flush_window(self) -> None:
-        """Let the kernel begin with the last window, so that the sync in the end is short, and end with the one before."""
+        """Let the kernel begin with the last window, so that the final sync is short, and end with the one before."""
         durable.start_writeback(self.fd, self._flushing, _WINDOW)
         if self._flushing > _KEPT:
             durable.drop_written(self.fd, self._flushing - _WINDOW, _WINDOW)

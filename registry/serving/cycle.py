@@ -8,6 +8,7 @@ read to its end closes the connection.
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -30,6 +31,15 @@ class Cycle(RequestResponseCycle):
     body_complete = False
     """True once the request's body has been received whole, or there is none."""
     _head: bytes | None = None
+
+    async def run_asgi(self, app: Any) -> None:
+        """Run the application; that a client went away is its own affair and no error of ours."""
+
+        async def quietly(*parts: Any) -> None:
+            with suppress(ConnectionAbortedError):
+                await app(*parts)
+
+        await super().run_asgi(quietly)
 
     async def receive(self) -> Any:
         """The request's body, for those who do not take it from the socket; a silent client counts as gone."""
@@ -117,7 +127,7 @@ class Cycle(RequestResponseCycle):
                 _log.info("sending to %s ended early: %s", self.scope.get("client"), error)
                 self.disconnected = True
                 self.transport.abort()
-                return
+                raise ConnectionAbortedError("the client went away") from error
         self._complete()
 
     async def _send_large(self, head: bytes, part: FilePart) -> None:

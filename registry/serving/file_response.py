@@ -12,8 +12,8 @@ from registry.serving.transfer import Progress, Transfers, Turn, duplicate
 
 _PIECE = 4 * 1024 * 1024
 _AHEAD = 16 * 1024 * 1024
-"""So far ahead of what is being sent the kernel is told to read: by itself it reads 128 KiB ahead, too little for a disk
-that serves several requests at once."""
+"""So far ahead of what is being sent the kernel is told to read; by itself it reads 128 KiB ahead, too little for a
+disk that serves several requests at once."""
 
 
 class FileShrunk(Exception):

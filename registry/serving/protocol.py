@@ -83,10 +83,13 @@ class RegistryProtocol(HttpToolsProtocol):
                 return
             self._body_seen = False
             self._feed(data if end == len(data) else data[:end])
-            rest = data[end:]
-            if self._in_body and not self._body_seen and self._leave_in_socket(rest):
+            data = data[end:]
+            if self._at_body() and self._leave_in_socket(data):
                 return
-            data = rest
+
+    def _at_body(self) -> bool:
+        """True if the head that was just fed is followed by a body of which the parser has seen nothing."""
+        return self._in_body and not self._body_seen
 
     def _end_of_head(self, data: bytes) -> int:
         """Where in `data` the head ends, or -1; it may have begun, and its end as well, in an earlier read."""

@@ -42,7 +42,7 @@ class SocketBody:
         self._remaining = 0 if length is None else length
         self._decoder = ChunkedDecoder() if length is None else None
         self._closed = False
-        self._total = 0
+        self.received = 0
 
     async def pump(self, write: Write) -> int:
         """See `Body`."""
@@ -57,9 +57,9 @@ class SocketBody:
                     timeout=self._timeout,
                 )
         except (ConnectionError, TransferTimeout, ChunkedInvalid) as error:
-            raise UploadInterrupted(f"the body ended after {self._total} bytes: {error}") from error
+            raise UploadInterrupted(f"the body ended after {self.received} bytes: {error}") from error
         self._end(self._behind)
-        return self._total
+        return self.received
 
     @property
     def _done(self) -> bool:
@@ -107,4 +107,4 @@ class SocketBody:
                 self._behind = bytes(buffer[consumed:received]) + bytes(self._early)
         if count:
             write(memoryview(buffer)[:count])
-            self._total += count
+            self.received += count
