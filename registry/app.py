@@ -17,7 +17,6 @@ from registry.content.repository import Registry, Rules
 from registry.ops.access_log import AccessLog
 from registry.ops.health import Readiness, health_routes
 from registry.ops.line_writer import LineWriter
-from registry.ops.lines import LineWriter
 from storage_backends.base import StorageBackend
 from storage_backends.filesystem import FilesystemBackend
 
