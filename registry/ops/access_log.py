@@ -168,13 +168,13 @@ def _shortened(text: bytes, limit: int) -> str:
 
 def _as_json(stamp: str, request: _Request) -> bytes:
     escape = encode_basestring_ascii
+    aborted = ',"aborted":true' if request.aborted else ""
     return (
         f'{{"time":"{stamp}","level":"info","message":"request","id":"{request.id.decode()}",'
         f'"client":{escape(request.client)},"method":{escape(request.scope["method"])},'
         f'"target":{escape(request.target)},"status":{request.status},"sent":{request.sent},'
         f'"received":{request.body_bytes},"ms":{request.milliseconds:.2f},'
-        f'"agent":{escape(_shortened(request.agent, _MAX_AGENT))}'
-        f"{',"aborted":true' if request.aborted else ''}}}\n"
+        f'"agent":{escape(_shortened(request.agent, _MAX_AGENT))}{aborted}}}\n'
     ).encode()
 
 
