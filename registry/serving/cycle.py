@@ -8,13 +8,13 @@ read to its end closes the connection.
 import asyncio
 import logging
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from registry.serving.file_response import FilePart, FileShrunk, send_file
-from registry.serving.transfer import TransferTimeout
+from registry.serving.file_response import FilePart, FileShrunk, SendingBroke, send_file
+from registry.serving.refusals import send_error
+from registry.serving.socket_body import SocketBody
 
 if TYPE_CHECKING:
     from registry.serving.protocol import RegistryProtocol
@@ -24,25 +24,56 @@ _SMALL_FILE = 64 * 1024
 _CLOSE = (b"connection", b"close")
 
 
+class ClientGone(ConnectionAbortedError):
+    """Nobody is there to receive the response; `sent` bytes of the message in question went out before."""
+
+    def __init__(self, sent: int = 0) -> None:
+        super().__init__("the client has gone away")
+        self.sent = sent
+
+
 class Cycle(RequestResponseCycle):
     """A request that is being answered."""
 
     protocol: "RegistryProtocol"
     body_complete = False
     """True once the request's body has been received whole, or there is none."""
+    in_socket: SocketBody | None = None
+    """The body, if it was left in the socket."""
     _head: bytes | None = None
 
     async def run_asgi(self, app: Any) -> None:
-        """Run the application; that a client went away is its own affair and no error of ours."""
+        """Run the application. Whatever it does, the client gets a whole response or a connection that is cut."""
+        try:
+            await app(self.scope, self.receive, self.send)
+            if not self.response_complete and not self.disconnected:
+                raise RuntimeError("the application ended without completing its response")  # noqa: TRY301
+        except ClientGone as error:
+            _log.debug("%s: %s", self.scope.get("client"), error)
+        except asyncio.CancelledError:
+            await self._end_early(503, "UNAVAILABLE", "the server is being stopped; try again in a moment")
+        except Exception:
+            _log.exception("a request was not answered properly: %s %s", self.scope["method"], self.scope["path"])
+            await self._end_early(500, "UNKNOWN", "the server made a mistake; its log says more")
+        finally:
+            self.on_response = lambda: None
 
-        async def quietly(*parts: Any) -> None:
-            with suppress(ConnectionAbortedError):
-                await app(*parts)
-
-        await super().run_asgi(quietly)
+    async def _end_early(self, status: int, code: str, message: str) -> None:
+        """Say what happened if that is still possible. Otherwise cut: a part must not look like the whole."""
+        if self.response_complete or self.disconnected:
+            return
+        if self.response_started or self.flow.write_paused:
+            self.transport.abort()
+            return
+        await send_error(self.send, status, code, message)
 
     async def receive(self) -> Any:
         """The request's body, for those who do not take it from the socket; a silent client counts as gone."""
+        if self.in_socket is not None and not self.body_complete:
+            if self.in_socket.begun:
+                return {"type": "http.disconnect"}  # it broke off in the middle
+            self.protocol.through_parser(self.in_socket.give_back())
+            self.in_socket = None
         if not self.more_body or self.body:
             return await super().receive()
         try:
@@ -52,11 +83,11 @@ class Cycle(RequestResponseCycle):
             return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """The application's side of the response. Source: ASGI, "HTTP & WebSocket"."""
+        """The application's side of the response. Raises `ClientGone`. Source: ASGI 2.4, "HTTP & WebSocket"."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
-            return
+            raise ClientGone
         kind = message["type"]
         if not self.response_started:
             if kind != "http.response.start":
@@ -117,17 +148,18 @@ class Cycle(RequestResponseCycle):
         """`http.response.zerocopysend`: `file` (a descriptor), `offset`, `count`; always the whole body of ours."""
         part = FilePart(message["file"], message["offset"], message["count"])
         head, self._head = self._head or b"", None
+        if self.scope["method"] == "HEAD":
+            raise RuntimeError("the response to a HEAD has no body")
         self._count(part.count)
         if part.count <= _SMALL_FILE:
             self.transport.write(head + _read(part))
         else:
             try:
                 await self._send_large(head, part)
-            except (ConnectionError, TransferTimeout) as error:
-                _log.info("sending to %s ended early: %s", self.scope.get("client"), error)
+            except SendingBroke as error:
                 self.disconnected = True
                 self.transport.abort()
-                raise ConnectionAbortedError("the client went away") from error
+                raise ClientGone(error.sent) from error
         self._complete()
 
     async def _send_large(self, head: bytes, part: FilePart) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from registry.serving.transfer import Progress, Transfers, Turn, duplicate
+from registry.serving.transfer import Progress, Transfers, TransferTimeout, Turn, duplicate
 
 _PIECE = 4 * 1024 * 1024
 _AHEAD = 16 * 1024 * 1024
@@ -18,6 +18,14 @@ disk that serves several requests at once."""
 
 class FileShrunk(Exception):
     """The file ended before the bytes that were promised."""
+
+
+class SendingBroke(Exception):
+    """The client went away or took no byte for too long, after `sent` bytes of the file."""
+
+    def __init__(self, sent: int) -> None:
+        super().__init__(f"the client took no more than {sent} bytes")
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +42,15 @@ async def send_file(
 ) -> None:
     """Send `head`, then part of a file. Nothing may wait in the transport's own buffer.
 
-    Raises `FileShrunk`, `TransferTimeout`, `ConnectionError`; some of the bytes have gone out then, and the connection
-    must be closed.
+    Raises `FileShrunk`, `SendingBroke`; some of the bytes have gone out then, and the connection must be closed.
     """
     with duplicate(transport) as connection:
         connection.setblocking(False)
         sending = _Sending(connection, head, part)
-        await transfers.run(sending.turn, connection.fileno(), writing=True, timeout=timeout)
+        try:
+            await transfers.run(sending.turn, connection.fileno(), writing=True, timeout=timeout)
+        except (ConnectionError, TransferTimeout) as error:
+            raise SendingBroke(sending.offset - part.offset) from error
 
 
 class _Sending:
@@ -48,12 +58,12 @@ class _Sending:
         self._connection = connection
         self._head = head
         self._fd = part.fd
-        self._offset = part.offset
+        self.offset = part.offset
         self._end = part.offset + part.count
         self._told = part.offset
 
     def turn(self, turn: Turn) -> Progress:
-        while self._head or self._offset < self._end:
+        while self._head or self.offset < self._end:
             if turn.over:
                 return Progress.TURN_OVER
             try:
@@ -67,10 +77,10 @@ class _Sending:
         if self._head:
             self._head = self._head[self._connection.send(self._head, socket.MSG_MORE) :]
             return
-        if self._told < self._end and self._told - self._offset < _AHEAD:
+        if self._told < self._end and self._told - self.offset < _AHEAD:
             os.posix_fadvise(self._fd, self._told, _PIECE, os.POSIX_FADV_WILLNEED)
             self._told += _PIECE
-        sent = os.sendfile(self._connection.fileno(), self._fd, self._offset, min(_PIECE, self._end - self._offset))
+        sent = os.sendfile(self._connection.fileno(), self._fd, self.offset, min(_PIECE, self._end - self.offset))
         if sent == 0:
-            raise FileShrunk(f"the file ends at byte {self._offset}, {self._end} were promised")
-        self._offset += sent
+            raise FileShrunk(f"the file ends at byte {self.offset}, {self._end} were promised")
+        self.offset += sent

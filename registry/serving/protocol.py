@@ -7,26 +7,28 @@ pipelining, a head whose end is not where a read showed it. Also keeps a connect
 """
 
 import asyncio
-import json
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from registry.serving.cycle import Cycle
 from registry.serving.limits import Limits
 from registry.serving.lingering import Lingering
+from registry.serving.refusals import overloaded, refusal
 from registry.serving.socket_body import SocketBody
 from registry.serving.transfer import Transfers
 
 _END_OF_HEAD = b"\r\n\r\n"
 _UPLOADS = b"/blobs/uploads/"
+_UPLOAD_METHODS = ("PATCH", "PUT", "POST")
+_BODY_FIELDS = (b"content-length", b"transfer-encoding")
 _MAX_URL = 16 * 1024
 _HIGH_WATER = 512 * 1024
+_ASGI: Any = {"version": "3.0", "spec_version": "2.4"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -54,6 +56,7 @@ class RegistryProtocol(HttpToolsProtocol):
         self._in_body = False
         self._body_seen = False
         self._url_too_long = False
+        self._hosts = 0
         self._lingering = False
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -77,8 +80,10 @@ class RegistryProtocol(HttpToolsProtocol):
                 self._feed(data)
                 return
             end = self._end_of_head(data)
+            if not self._head_fits(len(data) if end < 0 else end):
+                return
             if end < 0:
-                self._count_head(len(data))
+                self._head_began()
                 self._feed(data)
                 return
             self._body_seen = False
@@ -105,28 +110,67 @@ class RegistryProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.refuse(400, "UNSUPPORTED", "this server speaks HTTP/1.1 only, without upgrades")
+            self._decline_upgrade()
         except httptools.HttpParserError:
             if self._url_too_long:
-                self.refuse(414, "UNSUPPORTED", f"the URL is longer than {_MAX_URL} bytes")
+                self.refuse(414, f"the URL is longer than {_MAX_URL} bytes")
                 return
-            self.refuse(400, "UNSUPPORTED", "the request is not valid HTTP/1.1")
+            self.refuse(400, "the request is not valid HTTP/1.1")
+
+    def _decline_upgrade(self) -> None:
+        """Serve the request as if nothing else had been offered; the parser cannot go on behind it (RFC 9110, 7.8)."""
+        if any(name in _BODY_FIELDS for name, _ in self.headers):
+            self.refuse(400, "a request with a body cannot ask for an upgrade; send it without the Upgrade header")
+        else:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._hosts = 0
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        scope: Any = {  # without method, path and query as yet
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "extensions": self._extensions,
+        }
+        self.scope = scope
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head."""
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: start the application."""
         self._head_arrived()
-        self._in_body = True
         method: bytes = self.parser.get_method()
         version: str = self.parser.get_http_version()
+        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
+            raise httptools.HttpParserError("a request names one host (RFC 9112, 3.2)")
+        self._in_body = True
         url = httptools.parse_url(self.url)
         raw_path: bytes = url.path
         path = raw_path.decode("ascii")
         self.scope["method"] = method.decode("ascii")
-        self.scope["http_version"] = version
+        if version != "1.1":
+            self.scope["http_version"] = version
         self.scope["path"] = unquote(path) if "%" in path else path
         self.scope["raw_path"] = raw_path
         self.scope["query_string"] = url.query or b""
-        self.scope["extensions"] = self._extensions
         earlier = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
@@ -142,7 +186,7 @@ class RegistryProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         self.cycle.protocol = self
-        app: Any = _overloaded if len(self.connections) > self.limits.max_connections else self.app
+        app: Any = overloaded if len(self.connections) > self.limits.max_connections else self.app
         if earlier is None or earlier.response_complete:
             self._start_asgi_task(self.cycle, app)
         else:
@@ -175,10 +219,11 @@ class RegistryProtocol(HttpToolsProtocol):
 
     def _leave_in_socket(self, early: bytes) -> bool:
         """Give the application the body itself, of which `early` has been read; False if it goes uvicorn's way."""
-        raw_path = self.scope["raw_path"]
-        if self.scheme != "http" or self.pipeline or _UPLOADS not in raw_path or self.scope["http_version"] != "1.1":
+        if self.scheme != "http" or self.pipeline or self.scope["http_version"] != "1.1":
             return False
-        fields = [(name, value) for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        if self.scope["method"] not in _UPLOAD_METHODS or _UPLOADS not in self.scope["raw_path"]:
+            return False
+        fields = [(name, value) for name, value in self.headers if name in _BODY_FIELDS]
         if len(fields) != 1 or (fields[0][0] == b"transfer-encoding" and fields[0][1].lower() != b"chunked"):
             return False
         length = int(fields[0][1]) if fields[0][0] == b"content-length" else None
@@ -197,7 +242,13 @@ class RegistryProtocol(HttpToolsProtocol):
         # the task of the application has not run yet: it was made during this very read
         extensions: dict[str, Any] = {**self._extensions, "cargohold.body": body}
         self.scope["extensions"] = extensions
+        self.cycle.in_socket = body
         return True
+
+    def through_parser(self, early: bytes) -> None:
+        """The application asked for messages after all: the body that was left in the socket goes uvicorn's way."""
+        if early:
+            self._feed(early)
 
     def _send_continue(self) -> None:
         if self.cycle.waiting_for_100_continue:
@@ -209,9 +260,11 @@ class RegistryProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._tail = b""
+        self._head_bytes = 0
         self._in_body = False
         self.cycle.body_complete = True
         self.cycle.more_body = False
+        self.cycle.message_event.set()
         if data:
             self.data_received(data)
 
@@ -225,10 +278,17 @@ class RegistryProtocol(HttpToolsProtocol):
 
     def close_after(self, cycle: Cycle) -> None:
         """Close behind a response, such that a client which is still sending gets to read it."""
-        if cycle.body_complete or not self.transport.can_write_eof():
+        if cycle.body_complete:
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        if not self.transport.can_write_eof():
             self.transport.close()
             return
         self._lingering = True
+        self._head_arrived()
         self.connections.discard(self)
         Lingering.take_over(self.transport, self.loop)
 
@@ -239,7 +299,7 @@ class RegistryProtocol(HttpToolsProtocol):
         else:
             self.cycle.keep_alive = False
 
-    def refuse(self, status: int, code: str, message: str) -> None:
+    def refuse(self, status: int, message: str) -> None:
         """Answer what cannot be served as a request, and close; without an answer where one has begun already."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
@@ -248,17 +308,19 @@ class RegistryProtocol(HttpToolsProtocol):
             if cycle.response_started or self.pipeline:
                 self.transport.abort()
                 return
-        body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         if not self.transport.is_closing():
-            self.transport.write(head % (STATUS_LINE[status], len(body)) + body)
-            self.transport.close()
+            self.transport.write(refusal(status, message, self.server_state.default_headers))
+            self._linger()
 
-    def _count_head(self, count: int) -> None:
+    def _head_fits(self, count: int) -> bool:
         self._head_bytes += count
-        if self._head_bytes > self.limits.max_header_bytes:
-            self.refuse(431, "UNSUPPORTED", f"the request's head is larger than {self.limits.max_header_bytes} bytes")
-        elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+        if self._head_bytes <= self.limits.max_header_bytes:
+            return True
+        self.refuse(431, f"the request's head is larger than {self.limits.max_header_bytes} bytes")
+        return False
+
+    def _head_began(self) -> None:
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()
 
     def _expect_head(self) -> None:
@@ -274,18 +336,6 @@ class RegistryProtocol(HttpToolsProtocol):
         self._head_timer = None
         if self._head_bytes:
             late = f"the request's head took longer than {self.limits.header_timeout:g} seconds"
-            self.refuse(408, "UNSUPPORTED", late)
+            self.refuse(408, late)
         else:
             self.transport.close()
-
-
-async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
-    body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"too many connections; try again in a moment"}]}'
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"retry-after", b"5"),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -42,10 +42,12 @@ class SocketBody:
         self._remaining = 0 if length is None else length
         self._decoder = ChunkedDecoder() if length is None else None
         self._closed = False
+        self.begun = False
         self.received = 0
 
     async def pump(self, write: Write) -> int:
-        """See `Body`."""
+        """See `Body`. To be called once."""
+        self.begun = True
         self._begin()
         try:
             with duplicate(self._transport) as connection:
@@ -60,6 +62,11 @@ class SocketBody:
             raise UploadInterrupted(f"the body ended after {self.received} bytes: {error}") from error
         self._end(self._behind)
         return self.received
+
+    def give_back(self) -> bytes:
+        """What was received together with the head, for whoever reads the body instead of us. Not after `pump`."""
+        self.begun = True
+        return bytes(self._early)
 
     @property
     def _done(self) -> bool:

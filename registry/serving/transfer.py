@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 
 _PATIENCE_MS = 20
@@ -60,7 +61,7 @@ class Transfers:
                 progress = await asyncio.shield(work)
             except asyncio.CancelledError:
                 state.stopped = True
-                await asyncio.wait({work})
+                await _until_left(work)
                 raise
             if progress is Progress.DONE:
                 return
@@ -91,6 +92,14 @@ def duplicate(transport: asyncio.BaseTransport) -> socket.socket:
     """A socket of our own for a transport's connection: the loop refuses to watch the transport's own descriptor."""
     own: socket.socket = transport.get_extra_info("socket")
     return socket.socket(own.family, own.type, own.proto, fileno=os.dup(own.fileno()))
+
+
+async def _until_left(work: "asyncio.Future[Progress]") -> None:
+    """Wait until a turn has left its thread, however often the waiting is cancelled: its buffer and file are in use."""
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    work.exception()  # seen: whoever cancelled does not care
 
 
 async def _ready(loop: asyncio.AbstractEventLoop, fd: int, *, writing: bool, timeout: float) -> None:
