@@ -78,6 +78,7 @@ def run_server(settings: "Settings") -> None:
     from registry.ops.logs import configure_logging  # noqa: PLC0415
     from registry.serving.listening import CannotListen  # noqa: PLC0415
     from registry.serving.run import serve as serve_until_stopped  # noqa: PLC0415
+    from registry.serving.tls import TLSUnusable  # noqa: PLC0415
     from registry.serving.workers import WorkersFailed  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
@@ -91,7 +92,7 @@ def run_server(settings: "Settings") -> None:
             functools.partial(build_app, settings),
             functools.partial(_announce, settings),
         )
-    except (CannotListen, StorageError, WorkersFailed) as error:
+    except (CannotListen, StorageError, TLSUnusable, WorkersFailed) as error:
         raise Failure(str(error)) from error
 
 
@@ -99,7 +100,7 @@ def _with_log_format(settings: "Settings") -> "Settings":
     """`auto` decided here, where it is known what the log is written to."""
     if settings.log.format != "auto":
         return settings
-    chosen = "text" if sys.stderr.isatty() else "json"
+    chosen = "text" if sys.stdout.isatty() and sys.stderr.isatty() else "json"
     return settings.model_copy(update={"log": settings.log.model_copy(update={"format": chosen})})
 
 

@@ -1,5 +1,6 @@
 """The socket to listen on, bound before any worker starts so that all of them share it."""
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -22,12 +23,14 @@ def listen(options: ServerOptions) -> socket.socket:
             options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _refused(options, error) from error
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise CannotListen(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another address with --listen"
-        ) from error
+        listener.close()
+        raise _refused(options, error) from error
     return _started(listener)
 
 
@@ -39,16 +42,31 @@ def describe(listener: socket.socket, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def forget(options: ServerOptions) -> None:
+    """Remove what listening left in the file system."""
+    if options.unix_socket is not None:
+        options.unix_socket.unlink(missing_ok=True)
+
+
+def _refused(options: ServerOptions, error: OSError) -> CannotListen:
+    where = f"{options.host}:{options.port}"
+    return CannotListen(f"cannot listen on {where}: {error.strerror}; choose another address with --listen")
+
+
 def _listen_unix(path: Path, mode: int) -> socket.socket:
     if path.exists() and not _is_dead(path):
         raise CannotListen(f"cannot listen on {path}: another server does, or it is no socket; choose another path")
-    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    allowed = os.umask(0o777 & ~mode)  # at no time may anybody connect whom `mode` does not allow to
     try:
+        path.unlink(missing_ok=True)
         listener.bind(str(path))
         path.chmod(mode)
     except OSError as error:
-        raise CannotListen(f"cannot listen on {path}: {error.strerror}; choose another path") from error
+        listener.close()
+        raise CannotListen(f"cannot listen on {path}: {error.strerror or error}; choose another path") from error
+    finally:
+        os.umask(allowed)
     return _started(listener)
 
 

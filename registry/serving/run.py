@@ -1,10 +1,12 @@
 """Running the server: one process, or workers that share a socket. Knows uvicorn; must not know what is served."""
 
+import asyncio
 import functools
 import gc
+import logging
+import multiprocessing
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -12,62 +14,96 @@ from typing import Any, cast
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
-from registry.serving.listening import describe, listen
+from registry.serving.listening import describe, forget, listen
 from registry.serving.options import ServerOptions
 from registry.serving.protocol import RegistryProtocol
+from registry.serving.tls import TLSUnusable, load_identity, server_context
 from registry.serving.transfer import Transfers
 from registry.serving.workers import Workers
 
 _GC_THRESHOLD = 50_000
+_log = logging.getLogger(__name__)
 
 
 def serve(options: ServerOptions, app: Callable[[], ASGIApp], started: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then let requests in flight finish for `drain_timeout`.
+    """Serve until SIGTERM or SIGINT, then let requests in flight finish for `drain_timeout`; SIGHUP reads the TLS files
+    again.
 
-    `app` makes the application, once in every worker. `started` is called with the address once connections are
-    accepted. Raises `CannotListen`, `WorkersFailed`.
+    `app` makes the application, once in every worker. `started` is called with the address, once, when the first
+    process accepts connections. Raises `CannotListen`, `TLSUnusable`, `WorkersFailed`.
     """
+    if options.tls is not None:
+        server_context(options.tls)  # what is wrong with the files is said once, here, and not by each worker
     listener = listen(options)
     address = describe(listener, tls=options.tls is not None)
     try:
         if options.workers > 1:
-            started(address)
-            work = functools.partial(_work, options, app, listener, lambda: None)
-            Workers(options.workers, work, options.drain_timeout).run()
+            announced = multiprocessing.get_context("fork").Lock()
+
+            def announce() -> None:
+                if announced.acquire(block=False):  # kept: the first worker that is ready speaks for all
+                    started(address)
+
+            stop = (signal.SIGTERM,)  # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM
+            Workers(
+                options.workers,
+                functools.partial(_work, options, app, listener, announce, stop),
+                options.drain_timeout,
+            ).run()
         else:
-            _work(options, app, listener, functools.partial(started, address))
+            stop_alone = (signal.SIGTERM, signal.SIGINT)
+            _work(options, app, listener, functools.partial(started, address), stop_alone)
     finally:
-        if options.unix_socket is not None:
-            options.unix_socket.unlink(missing_ok=True)
+        listener.close()
+        forget(options)
 
 
 def _work(
-    options: ServerOptions, app: Callable[[], ASGIApp], listener: socket.socket, started: Callable[[], None]
+    options: ServerOptions,
+    app: Callable[[], ASGIApp],
+    listener: socket.socket,
+    started: Callable[[], None],
+    stop: tuple[signal.Signals, ...],
 ) -> None:
-    _Server(_config(options, app), started).run([listener])
+    _Server(_config(options, app), options, started, stop).run([listener])
 
 
 class _Server(Server):
     """uvicorn's server, which ends with exit code 0 when it was asked to stop."""
 
-    def __init__(self, config: Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, options: ServerOptions, started: Callable[[], None], stop: tuple[signal.Signals, ...]
+    ) -> None:
         super().__init__(config)
+        self._options = options
         self._tell = started
+        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
         await super().startup(sockets)
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            # readable when the parent is gone: nobody would stop or replace this worker then
+            asyncio.get_running_loop().add_reader(parent.sentinel, self._orphaned, parent.sentinel)
         # what start-up made stays: the collector need not look at it again and again
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
         self._tell()
 
+    def _orphaned(self, sentinel: int) -> None:
+        asyncio.get_running_loop().remove_reader(sentinel)
+        _log.error("the parent process is gone; this worker stops")
+        self.should_exit = True
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop on the first signal, at once on the second; SIGHUP reads the TLS files again."""
-        handlers = {signal.SIGINT: self.handle_exit, signal.SIGTERM: self.handle_exit, signal.SIGHUP: self._reload}
+        handlers: dict[signal.Signals, Any] = dict.fromkeys(self._stop, self.handle_exit)
+        handlers[signal.SIGHUP] = self._reload
         kept = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)
         try:
             yield
         finally:
@@ -80,8 +116,14 @@ class _Server(Server):
         self.should_exit = True
 
     def _reload(self, sig: int, frame: object) -> None:
-        if self.config.ssl is not None and self.config.ssl_certfile is not None:
-            self.config.ssl.load_cert_chain(self.config.ssl_certfile, self.config.ssl_keyfile)
+        if self.config.ssl is None or self._options.tls is None:
+            return
+        try:
+            load_identity(self.config.ssl, self._options.tls)
+        except TLSUnusable as error:
+            _log.error("the certificate in use is kept: %s", error)
+        else:
+            _log.info("the certificate was read again")
 
 
 def _config(options: ServerOptions, app: Callable[[], ASGIApp]) -> Config:
@@ -102,14 +144,9 @@ def _config(options: ServerOptions, app: Callable[[], ASGIApp]) -> Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=int(options.keep_alive),
-        timeout_graceful_shutdown=int(options.drain_timeout),
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
-        ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
-        ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
+        timeout_keep_alive=cast(int, options.keep_alive),
+        timeout_graceful_shutdown=cast(int, options.drain_timeout),
+        ssl_context_factory=(lambda _config, _default: server_context(tls)) if tls is not None else None,
     )
     config.load()
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return config
