@@ -1,0 +1,99 @@
+"""What settings have to fit together."""
+
+from pathlib import Path
+
+import pytest
+
+from config.checks import missing_files, problems
+from config.load import ConfigError, Flag, load
+from config.settings import AccessSettings, RegistrySettings, ServerSettings, Settings, TlsSettings
+
+OPEN = "0.0.0.0:5000"
+TLS = TlsSettings(certificate=Path("c.pem"), key=Path("k.pem"))
+
+
+def messages(settings: Settings) -> list[str]:
+    return [f"{'.'.join(problem.path)}: {problem.message}" for problem in problems(settings)]
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:5000", "[::]:5000", "10.0.0.5:5000", "registry.lan:5000"])
+def test_an_address_that_others_can_reach_is_refused_without_authentication_with_every_remedy(listen: str) -> None:
+    [message] = messages(Settings(server=ServerSettings(listen=listen)))
+
+    assert message.startswith(f"server.listen: {listen} can be reached from other machines")
+    for remedy in ("127.0.0.1", "Unix socket", "server.tls.client_ca", "--allow-anonymous-writes"):
+        assert remedy in message
+    assert "CARGOHOLD_ACCESS__ALLOW_ANONYMOUS_WRITES=true" in message
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:5000", "localhost:5000", "[::1]:5000", "unix:/run/cargohold.sock"])
+def test_an_address_of_this_machine_needs_no_authentication(listen: str) -> None:
+    assert messages(Settings(server=ServerSettings(listen=listen))) == []
+
+
+def test_encryption_alone_is_no_authentication() -> None:
+    assert len(messages(Settings(server=ServerSettings(listen=OPEN, tls=TLS)))) == 1
+
+
+def test_client_certificates_are_authentication() -> None:
+    tls = TLS.model_copy(update={"client_ca": Path("ca.pem")})
+
+    assert messages(Settings(server=ServerSettings(listen=OPEN, tls=tls))) == []
+
+
+def test_the_words_open_the_server() -> None:
+    settings = Settings(server=ServerSettings(listen=OPEN), access=AccessSettings(allow_anonymous_writes=True))
+
+    assert messages(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("tls", "message"),
+    [
+        (TlsSettings(certificate=Path("c.pem")), "server.tls.certificate: needs its private key"),
+        (TlsSettings(key=Path("k.pem")), "server.tls.key: needs its certificate"),
+        (TlsSettings(client_ca=Path("ca.pem")), "server.tls.client_ca: asks for client certificates"),
+    ],
+)
+def test_half_of_a_tls_setup_is_refused(tls: TlsSettings, message: str) -> None:
+    [found] = messages(Settings(server=ServerSettings(tls=tls)))
+
+    assert found.startswith(message)
+
+
+def test_a_page_is_no_larger_than_the_largest_page() -> None:
+    [message] = messages(Settings(registry=RegistrySettings(catalog_page_size=20, max_page_size=10)))
+
+    assert message.startswith("registry.catalog_page_size: is larger than registry.max_page_size (10)")
+
+
+def test_a_problem_is_reported_where_the_value_that_counts_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cargohold.yml"
+    file.write_text("server:\n  listen: 0.0.0.0:1\n")
+
+    with pytest.raises(ConfigError, match=rf"^{file}:2:11: server\.listen: 0\.0\.0\.0:1 can be reached"):
+        load(file, environment=False)
+    with pytest.raises(ConfigError, match=r"^--listen: server\.listen: 0\.0\.0\.0:2 can be reached"):
+        load(file, [Flag("--listen", ("server", "listen"), "0.0.0.0:2")], environment=False)
+    monkeypatch.setenv("CARGOHOLD_SERVER__LISTEN", "0.0.0.0:3")
+    with pytest.raises(ConfigError, match=r"^CARGOHOLD_SERVER__LISTEN: server\.listen: 0\.0\.0\.0:3 can be reached"):
+        load(file)
+
+
+def test_who_only_reads_the_data_may_use_settings_that_no_server_could() -> None:
+    flag = Flag("--listen", ("server", "listen"), OPEN)
+
+    assert load(flags=[flag], environment=False, fitting=False).server.listen == OPEN
+
+
+def test_tls_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    certificate = tmp_path / "c.pem"
+    certificate.touch()
+    tls = TlsSettings(certificate=certificate, key=tmp_path / "k.pem")
+
+    [problem] = missing_files(Settings(server=ServerSettings(tls=tls)))
+
+    assert problem.path == ("server", "tls", "key")
+    assert problem.message == f"{tmp_path / 'k.pem'} is not there"
