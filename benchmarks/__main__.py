@@ -1,0 +1,147 @@
+"""`python -m benchmarks`: both registries do the same work in turn, round after round."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import rows, trees
+from benchmarks.report import Result, as_json, plot, table
+from benchmarks.rows import Figure, Row, Subject
+from benchmarks.servers import Command, running
+
+_OURS = "{python} -m registry serve --root {{root}} --listen 127.0.0.1:{{port}} --workers 1"
+_PEER = "docker-registry serve {config}"
+_MIB = 1024 * 1024
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure Cargohold side by side with another registry on this machine.",
+        epilog="In commands {port} is a free port, {root} a fresh directory, {config} a configuration file that "
+        "Docker's distribution reads (port and root are in it). Example: --peer '/opt/registry3 serve {config}'",
+    )
+    parser.add_argument("--ours", default=_OURS.format(python=sys.executable), metavar="COMMAND")
+    parser.add_argument("--peer", default=_PEER, metavar="COMMAND", help="default: %(default)s; 'none' for no peer")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=512, metavar="MIB", help="size of the large blobs (default 512)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each request row runs (default 3)")
+    parser.add_argument("--only", default="", metavar="WORDS", help="rows whose names contain one of these, by comma")
+    parser.add_argument("--quick", action="store_true", help="one round, small blobs, short lists: a smoke test")
+    parser.add_argument("--huge", action="store_true", help="also push a 10 GiB layer and look at the memory")
+    parser.add_argument(
+        "--dir", type=Path, default=None, help="where to put the data: on the disk that is to be measured"
+    )
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"), help="default %(default)s")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.rounds, chosen.size, chosen.seconds = 1, 32, 0.5
+    if chosen.peer == _PEER and shutil.which("docker-registry") is None:
+        parser.error("docker-registry is not installed; install it, name another with --peer, or say --peer none")
+    return chosen
+
+
+class _Run:
+    def __init__(self, chosen: argparse.Namespace, scratch: Path) -> None:
+        self.chosen = chosen
+        self.scratch = scratch
+        self.commands = [Command("ours", chosen.ours)]
+        if chosen.peer != "none":
+            self.commands.append(Command("peer", chosen.peer))
+        self.results: list[Result] = []
+
+    def wanted(self, name: str) -> bool:
+        words = [word.strip() for word in self.chosen.only.split(",") if word.strip()]
+        return not words or any(word in name for word in words)
+
+    def compare(self, group: list[Row], shared_root: Path | None = None) -> None:
+        """Measure rows on registries that run side by side, each idle while the other one works."""
+        group = [row for row in group if self.wanted(row.name)]
+        if not group:
+            return
+        with ExitStack() as stack:
+            subjects = []
+            for command in self.commands:
+                root = shared_root or Path(tempfile.mkdtemp(dir=self.scratch))
+                registry = stack.enter_context(running(command, root))
+                subjects.append(Subject(registry, root, self.chosen.size * _MIB, self.chosen.seconds))
+            for row in group:
+                self._measure(row, subjects)
+            if shared_root is None:
+                self._peaks(subjects)
+
+    def start_up(self) -> None:
+        """Seconds from the start of the process to its first answer."""
+        if not self.wanted("start-up"):
+            return
+        figures: list[list[float]] = [[] for _ in self.commands]
+        for _ in range(max(self.chosen.rounds, 3)):
+            for number, command in enumerate(self.commands):
+                with running(command, Path(tempfile.mkdtemp(dir=self.scratch))) as registry:
+                    figures[number].append(registry.ready_seconds)
+        self.add("start-up", "s", figures, more_is_better=False)
+
+    def _measure(self, row: Row, subjects: list[Subject]) -> None:
+        print(f"  {row.name} …", file=sys.stderr, flush=True)
+        figures: list[list[Figure]] = [[] for _ in subjects]
+        for _ in range(self.chosen.rounds):
+            for number, subject in enumerate(subjects):
+                figures[number].append(row.measure(subject))
+        values = [[figure.value for figure in each] for each in figures]
+        self.add(row.name, row.unit, values, more_is_better=row.more_is_better, target=row.target)
+        costs = [[figure.cpu_per_gb for figure in each if figure.cpu_per_gb is not None] for each in figures]
+        if all(costs):
+            self.add(f"{row.name}: CPU", "s/GB", costs, more_is_better=False, target=row.cpu_target)
+
+    def _peaks(self, subjects: list[Subject]) -> None:
+        self.add("peak memory", "MiB", [[subject.registry.peak_mib()] for subject in subjects], more_is_better=False)
+
+    def add(
+        self, name: str, unit: str, figures: list[list[float]], *, more_is_better: bool, target: float | None = None
+    ) -> None:
+        """Keep the figures of a row."""
+        peer = figures[1] if len(figures) > 1 else []
+        self.results.append(Result(name, unit, figures[0], peer, more_is_better, target))
+
+
+def _lists(run: _Run) -> None:
+    tags, repositories = (200, 300) if run.chosen.quick else (10_000, 100_000)
+    if run.wanted("tag page"):
+        root = Path(tempfile.mkdtemp(dir=run.scratch))
+        names = trees.many_tags(root, "bench/tags", tags)
+        run.compare(rows.list_rows(names, "/v2/bench/tags/tags/list", "tags", f"tag page of {tags}"), root)
+    for nested in (False, True):
+        label = f"catalog page of {repositories}, {'nested' if nested else 'flat'}"
+        if run.wanted(label):
+            root = Path(tempfile.mkdtemp(dir=run.scratch))
+            names = trees.many_repositories(root, repositories, nested=nested)
+            run.compare(rows.list_rows(names, "/v2/_catalog", "repositories", label), root)
+
+
+def main() -> int:
+    """Run it all; exit code 0 whatever the ratios are."""
+    chosen = _arguments()
+    with tempfile.TemporaryDirectory(dir=chosen.dir, prefix="bench-") as scratch:
+        run = _Run(chosen, Path(scratch))
+        run.compare(rows.ROWS)
+        memory = [Row("memory, 200 slow connections", "MiB", rows.idle_memory, more_is_better=False)]
+        if chosen.huge:
+            memory.append(Row("memory, 10 GiB layer", "MiB", rows.huge_push_memory, more_is_better=False))
+        run.compare(memory)
+        _lists(run)
+        run.start_up()
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    text = table(run.results)
+    print(text)
+    (chosen.output / "results.txt").write_text(text + "\n")
+    (chosen.output / "results.json").write_text(as_json(run.results, (chosen.ours, chosen.peer)))
+    (chosen.output / "ratios.svg").write_text(plot(run.results))
+    print(f"\nwritten to {chosen.output}/: results.txt, results.json, ratios.svg", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
