@@ -32,10 +32,9 @@ def check(
 @app.command()
 def show(config: ConfigOption = None) -> None:
     """Print the settings in force, from FILE and the environment, as YAML."""
-    import yaml  # noqa: PLC0415  # start-up time
+    from config.show import as_yaml  # noqa: PLC0415  # start-up time
 
-    settings = load_settings(config, {})
-    output.result(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    output.result(as_yaml(load_settings(config, {})))
 
 
 @app.command()
