@@ -75,7 +75,7 @@ class RegistryProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client: heads, and the bodies that nobody takes from the socket."""
         self._unset_keepalive_if_required()
-        while data and not self.transport.is_closing():
+        while data and not self._lingering and not self.transport.is_closing():
             if self._in_body:
                 self._feed(data)
                 return

@@ -65,7 +65,11 @@ def _work(
     started: Callable[[], None],
     stop: tuple[signal.Signals, ...],
 ) -> None:
-    _Server(_config(options, app), options, started, stop).run([listener])
+    transfers = Transfers(options.upload_threads)
+    try:
+        _Server(_config(options, app, transfers), options, started, stop).run([listener])
+    finally:
+        transfers.close()
 
 
 class _Server(Server):
@@ -126,9 +130,8 @@ class _Server(Server):
             _log.info("the certificate was read again")
 
 
-def _config(options: ServerOptions, app: Callable[[], ASGIApp]) -> Config:
+def _config(options: ServerOptions, app: Callable[[], ASGIApp], transfers: Transfers) -> Config:
     tls = options.tls
-    transfers = Transfers(options.upload_threads)
 
     def protocol(**parts: Any) -> RegistryProtocol:
         return RegistryProtocol(**parts, limits=options.limits, transfers=transfers)

@@ -47,6 +47,10 @@ class Transfers:
             found = self._local.buffer = bytearray(_BUFFER)
         return found
 
+    def close(self) -> None:
+        """End the threads; a turn that still runs ends first."""
+        self._pool.shutdown()
+
     async def run(self, turn: Callable[["Turn"], Progress], fd: int, *, writing: bool, timeout: float) -> None:
         """Call `turn` in threads until it is done; between turns wait until socket `fd` is ready.
 
