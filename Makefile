@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .PHONY: help serve test lint fmt bench conformance clients venv lock wheels image clean
 
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+PYTHON ?=
 ARGS ?=
 IMAGE ?= cargohold
 BASE_IMAGE ?=
@@ -62,7 +62,7 @@ clean: ## Remove what the commands above made, but ./data
 
 # A stamp is newer than the locks that it was installed from, so that a second `make serve` starts at once.
 $(VENV)/bin/python:
-	@scripts/make_venv "$(PYTHON)" $(VENV)
+	@scripts/make_venv $(VENV) $(PYTHON)
 
 $(VENV)/.runtime: $(VENV)/bin/python requirements.lock requirements-build.lock $(PROJECT)
 	@echo "installing Cargohold into $(VENV)"
