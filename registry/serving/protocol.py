@@ -161,7 +161,6 @@ class RegistryProtocol(HttpToolsProtocol):
         version: str = self.parser.get_http_version()
         if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
             raise httptools.HttpParserError("a request names one host (RFC 9112, 3.2)")
-        self._in_body = True
         url = httptools.parse_url(self.url)
         raw_path: bytes = url.path
         path = raw_path.decode("ascii")
@@ -171,6 +170,7 @@ class RegistryProtocol(HttpToolsProtocol):
         self.scope["path"] = unquote(path) if "%" in path else path
         self.scope["raw_path"] = raw_path
         self.scope["query_string"] = url.query or b""
+        self._in_body = True
         earlier = self.cycle
         self.cycle = Cycle(
             scope=self.scope,
