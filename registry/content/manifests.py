@@ -29,8 +29,8 @@ class Manifest:
 
 def shown_media_type(document: Mapping[str, object]) -> str | None:
     """The media type that a document claims, or else shows by its members; None if it does neither."""
-    claimed = document.get("mediaType")
-    if isinstance(claimed, str):
+    claimed = _claimed_media_type(document)
+    if claimed is not None:
         return claimed
     if document.get("schemaVersion") == 1:
         return mediatypes.SCHEMA_1_SIGNED if "signatures" in document else mediatypes.SCHEMA_1_UNSIGNED
@@ -67,7 +67,13 @@ def own_words(data: bytes) -> OwnWords:
         document = _document(data)
     except ManifestInvalid:
         return OwnWords(None, claimed=False)
-    return OwnWords(shown_media_type(document), claimed=isinstance(document.get("mediaType"), str))
+    return OwnWords(shown_media_type(document), claimed=_claimed_media_type(document) is not None)
+
+
+def _claimed_media_type(document: Mapping[str, object]) -> str | None:
+    """What may go out as a Content-Type; anything else that stands there is no media type."""
+    claimed = document.get("mediaType")
+    return claimed if isinstance(claimed, str) and mediatypes.GRAMMAR.fullmatch(claimed) else None
 
 
 def _document(data: bytes) -> dict[str, object]:

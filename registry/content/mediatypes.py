@@ -1,7 +1,12 @@
 """The media types that a registry must tell apart.
 
-Sources: image-spec, media-types.md; Docker's image manifest v2.
+Sources: image-spec, media-types.md; Docker's image manifest v2; RFC 6838 section 4.2.
 """
+
+import re
+
+GRAMMAR = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+"""A media type without parameters."""
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
