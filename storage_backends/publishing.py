@@ -97,8 +97,7 @@ class Publisher:
                 self._place([(name, target)])
             finally:
                 os.close(fd)
-                with suppress(FileNotFoundError):
-                    durable.unlink(name)
+                _discard(name)
 
     def create_empty(self, key: str) -> None:
         """Make an empty file at `key`; not synced. Raises `AlreadyExists`."""
@@ -131,8 +130,7 @@ class Publisher:
             yield names
         finally:
             for name in names:
-                with suppress(FileNotFoundError):
-                    durable.unlink(name)
+                _discard(name)
 
     def _write(self, name: str, data: bytes) -> None:
         fd = durable.create(name)
@@ -198,3 +196,11 @@ class Publisher:
             yield
         finally:
             os.close(fd)
+
+
+def _discard(name: str) -> None:
+    """Remove a temporary file that was not renamed. Where that is impossible (a disk that has just become read-only) it
+    stays; the error that counts is the one that brought us here.
+    """
+    with suppress(OSError):
+        durable.unlink(name)

@@ -1,0 +1,168 @@
+"""The directory keeps the contract, and what only a directory can promise."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage_backends import durable
+from storage_backends.base import StorageBackend
+from storage_backends.errors import InvalidKey, StorageFull, Unavailable
+from storage_backends.filesystem import FilesystemBackend
+from tests.contract.directory import open_directory
+from tests.contract.storage_contract import Reopen, StorageContract, upload
+from tests.programs import leave_out
+
+
+class TestFilesystem(StorageContract):
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> StorageBackend:
+        return open_directory(tmp_path)
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Reopen:
+        return lambda: open_directory(tmp_path)
+
+
+class TestUnorderedFilesystem(TestFilesystem):
+    """The same where directory changes are promised no order: every changed directory is synced."""
+
+    @pytest.fixture(autouse=True)
+    def unordered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(durable, "metadata_is_ordered", lambda _: False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 4 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=False).returncode
+    ):
+        leave_out("mounting a small filesystem needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.anyio
+async def test_a_full_disk_is_said_and_leaves_what_was_there(small_disk: Path) -> None:
+    backend = open_directory(small_disk)
+    await backend.put("kept", b"bytes")
+    await backend.create_upload("up/1")
+
+    async with backend.open_upload("up/1") as writer:
+        with pytest.raises(StorageFull):
+            await asyncio.to_thread(writer.write, memoryview(bytes(8 << 20)))
+        assert writer.size == (await backend.stat_upload("up/1")).size
+        with pytest.raises(StorageFull):
+            await backend.put("new", bytes(100_000))
+        await asyncio.to_thread(writer.truncate, 0)
+
+    assert (await backend.get("kept")).data == b"bytes"
+    await backend.put("new", bytes(100_000))
+    assert sorted(os.listdir(small_disk / "$scratch")) == ["locks"]
+
+
+def _make_read_only(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+
+
+@pytest.mark.anyio
+async def test_a_read_only_disk_is_said_and_still_read(small_disk: Path) -> None:
+    backend = open_directory(small_disk)
+    await backend.put("kept", b"bytes")
+    await upload(backend, "up/1", b"some")
+    await asyncio.to_thread(_make_read_only, small_disk)
+
+    for attempt in (backend.put("new", b""), backend.delete("kept"), backend.create_upload("up/2"), backend.check()):
+        with pytest.raises(Unavailable, match="read-only"):
+            await attempt
+
+    assert (await backend.get("kept")).data == b"bytes"
+
+
+@pytest.mark.anyio
+async def test_an_object_and_a_prefix_cannot_share_a_name(tmp_path: Path) -> None:
+    backend = open_directory(tmp_path)
+    await backend.put("a/b", b"")
+
+    for key in ("a", "a/b/c"):
+        with pytest.raises(InvalidKey):
+            await backend.put(key, b"")
+
+
+@pytest.mark.anyio
+async def test_nothing_but_the_objects_lies_in_the_tree(tmp_path: Path) -> None:
+    backend = open_directory(tmp_path)
+    await backend.put("a/b", b"x")
+    await upload(backend, "up/1", b"y")
+    async with backend.open_upload("up/1") as writer:
+        await writer.commit("c/d", [("c/e", b"z")])
+
+    assert _files(tmp_path) == ["a/b", "c/d", "c/e"]
+
+
+def _files(root: Path) -> list[str]:
+    files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    return [name for name in files if not name.startswith("$scratch/locks/")]
+
+
+def test_another_process_is_never_answered_from_an_old_copy(tmp_path: Path) -> None:
+    """A small object that is kept in memory is read again as soon as somebody else has replaced it."""
+    backend = open_directory(tmp_path)
+    asyncio.run(backend.put("tag", b"%08d" % 0))
+    old = time.time() - 60
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _HAMMER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdin and writer.stdout
+
+    for number in range(1, 200):
+        os.utime(tmp_path / "tag", (old, old))
+        asyncio.run(backend.get("tag"))
+        writer.stdin.write(f"{number:08d}\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "done\n"
+        assert asyncio.run(backend.get("tag")).data == b"%08d" % number
+    writer.stdin.close()
+    assert writer.wait() == 0
+    writer.stdout.close()
+
+
+_HAMMER = """
+import asyncio, sys
+from pathlib import Path
+from storage_backends.filesystem import FilesystemBackend
+backend = FilesystemBackend(Path(sys.argv[1]), scratch="$scratch")
+for line in sys.stdin:
+    asyncio.run(backend.put("tag", line.strip().encode()))
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.anyio
+async def test_a_long_listing_is_kept_only_as_long_as_the_directory_is_the_same(tmp_path: Path) -> None:
+    backend = open_directory(tmp_path)
+    await backend.put_many([(f"d/{number:03}", b"") for number in range(50)])
+    old = time.time() - 60
+    os.utime(tmp_path / "d", (old, old))
+
+    assert len((await backend.children("d/")).entries) == 50
+    await open_directory(tmp_path).put("d/new", b"")
+    assert (await backend.children("d/", after="048")).entries == ("049", "new")
+    await open_directory(tmp_path).delete("d/049")
+    assert (await backend.children("d/", after="048")).entries == ("new",)
+
+
+def test_a_root_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(Unavailable, match="choose a directory"):
+        FilesystemBackend(tmp_path / "file")
