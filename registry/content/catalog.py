@@ -7,8 +7,9 @@ a, a-b, a-b/c, a/b. So a namespace's repositories come not right behind its own 
 from collections.abc import AsyncIterator
 
 from registry.content import keyspace
+from registry.content.names import is_component
 from registry.content.paging import Page
-from storage_backends.base import StorageBackend
+from storage_backends.base import Listing, StorageBackend
 
 _LISTING = 1000
 
@@ -31,13 +32,21 @@ async def _walk(backend: StorageBackend, namespace: str, after: str, hint: int) 
             async for below in _walk(backend, waiting.pop(), after, hint):
                 yield below
         members = await backend.children(keyspace.repository(name), limit=_LISTING)
-        if name > after and keyspace.MANIFESTS in members.entries:
+        if name > after and await _has_manifests(backend, name, members):
             yield name
         if members.more or any(not entry.startswith("_") for entry in members.entries):
             waiting.append(f"{name}/")
     while waiting:
         async for below in _walk(backend, waiting.pop(), after, hint):
             yield below
+
+
+async def _has_manifests(backend: StorageBackend, name: str, members: Listing) -> bool:
+    if keyspace.MANIFESTS in members.entries or not members.more:
+        return keyspace.MANIFESTS in members.entries
+    # a thousand names that begin with a digit come before it
+    behind = await backend.children(keyspace.repository(name), after=keyspace.MANIFESTS[:-1], limit=1)
+    return keyspace.MANIFESTS in behind.entries
 
 
 async def _entries(backend: StorageBackend, namespace: str, after: str, hint: int) -> AsyncIterator[str]:
@@ -57,7 +66,7 @@ async def _entries(backend: StorageBackend, namespace: str, after: str, hint: in
     while True:
         listing = await backend.children(prefix, after=start, limit=min(hint + 8, _LISTING))
         for entry in listing.entries:
-            if not entry.startswith("_"):
+            if is_component(entry):  # and not one of distribution's `_…`, nor what strayed here
                 yield namespace + entry
         if not listing.more:
             return

@@ -11,6 +11,7 @@ from registry.content.digest import Digest
 from registry.content.errors import NameInvalid, TagInvalid
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_ONE = re.compile(_COMPONENT)
 _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _MAX_NAME = 255
@@ -35,6 +36,11 @@ class RepositoryName(str):
                 {"name": text},
             )
         return cls(text)
+
+
+def is_component(text: str) -> bool:
+    """True if the text can stand between two slashes of a repository name."""
+    return _ONE.fullmatch(text) is not None
 
 
 class Tag(str):

@@ -126,7 +126,7 @@ def test_a_media_type_in_conflict_with_the_body_is_refused(
     ],
 )
 def test_schema_1_is_refused_with_what_to_do(document: Document, media_type: str | None) -> None:
-    with pytest.raises(ManifestInvalid, match="schema 1 is not accepted; push the image again with Docker 1.10"):
+    with pytest.raises(ManifestInvalid, match=r"schema 1 is not accepted; push the image again with Docker 1\.10"):
         parse_manifest(encoded(document), media_type)
 
 
@@ -163,7 +163,7 @@ def test_what_is_not_one_json_object_is_refused(data: bytes) -> None:
 
 
 def test_members_that_we_do_not_know_are_left_alone() -> None:
-    data = encoded(image(**{"org.example": [1, {"x": None}], "blobs": 5}))
+    data = encoded({**image(), "org.example": [1, {"x": None}], "blobs": 5})
 
     assert parse_manifest(data, None).media_type == mediatypes.OCI_MANIFEST
 

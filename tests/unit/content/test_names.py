@@ -25,7 +25,7 @@ _HOSTILE = [
     "a b",
     "a\\b",
     "ä",
-    "a／b",
+    "a\uff0fb",
     "a%2fb",
     "\ud800",
 ]
