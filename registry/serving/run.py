@@ -44,30 +44,21 @@ def serve(options: ServerOptions, app: Callable[[], ASGIApp], started: Callable[
                 if announced.acquire(block=False):  # kept: the first worker that is ready speaks for all
                     started(address)
 
-            stop = (signal.SIGTERM,)  # Ctrl-C reaches the whole group; the parent passes it on as SIGTERM
-            Workers(
-                options.workers,
-                functools.partial(_work, options, app, listener, announce, stop),
-                options.drain_timeout,
-            ).run()
+            work = functools.partial(_work, options, app, listener, announce)
+            Workers(options.workers, work, options.drain_timeout, stopping=listener.close).run()
         else:
-            stop_alone = (signal.SIGTERM, signal.SIGINT)
-            _work(options, app, listener, functools.partial(started, address), stop_alone)
+            _work(options, app, listener, functools.partial(started, address))
     finally:
         listener.close()
         forget(options)
 
 
 def _work(
-    options: ServerOptions,
-    app: Callable[[], ASGIApp],
-    listener: socket.socket,
-    started: Callable[[], None],
-    stop: tuple[signal.Signals, ...],
+    options: ServerOptions, app: Callable[[], ASGIApp], listener: socket.socket, started: Callable[[], None]
 ) -> None:
     transfers = Transfers(options.upload_threads)
     try:
-        _Server(_config(options, app, transfers), options, started, stop).run([listener])
+        _Server(_config(options, app, transfers), options, started).run([listener])
     finally:
         transfers.close()
 
@@ -75,19 +66,15 @@ def _work(
 class _Server(Server):
     """uvicorn's server, which ends with exit code 0 when it was asked to stop."""
 
-    def __init__(
-        self, config: Config, options: ServerOptions, started: Callable[[], None], stop: tuple[signal.Signals, ...]
-    ) -> None:
+    def __init__(self, config: Config, options: ServerOptions, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._options = options
         self._tell = started
-        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
         await super().startup(sockets)
-        parent = multiprocessing.parent_process()
-        if parent is not None:
+        if (parent := multiprocessing.parent_process()) is not None:
             # readable when the parent is gone: nobody would stop or replace this worker then
             asyncio.get_running_loop().add_reader(parent.sentinel, self._orphaned, parent.sentinel)
         # what start-up made stays: the collector need not look at it again and again
@@ -103,9 +90,10 @@ class _Server(Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on the first signal, at once on the second; SIGHUP reads the TLS files again."""
-        handlers: dict[signal.Signals, Any] = dict.fromkeys(self._stop, self.handle_exit)
-        handlers[signal.SIGHUP] = self._reload
+        """Stop on SIGTERM and SIGINT; SIGHUP reads the TLS files again."""
+        handlers: dict[signal.Signals, Any] = {signal.SIGTERM: self.handle_exit, signal.SIGHUP: self._reload}
+        if multiprocessing.parent_process() is None:
+            handlers[signal.SIGINT] = self.handle_exit
         kept = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)
         try:
@@ -115,8 +103,12 @@ class _Server(Server):
                 signal.signal(number, earlier)
 
     def handle_exit(self, sig: int, frame: object) -> None:
-        """A signal to stop came."""
-        self.force_exit = self.should_exit
+        """A signal to stop came; the second one stops at once.
+
+        Not in a worker: whoever signals all processes and the parent that passes the signal on are two then. The
+        parent kills its workers when it is told twice.
+        """
+        self.force_exit = self.should_exit and multiprocessing.parent_process() is None
         self.should_exit = True
 
     def _reload(self, sig: int, frame: object) -> None:

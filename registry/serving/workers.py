@@ -27,13 +27,17 @@ class WorkersFailed(Exception):
 class Workers:
     """`count` processes, forked before this one has threads, each running `work`.
 
-    A worker begins with SIGTERM and SIGHUP blocked, and unblocks them when it has its own handlers: none is lost.
+    `stopping` is called before they are told to stop. A worker begins with SIGTERM and SIGHUP blocked, and unblocks
+    them when it has its own handlers: none is lost.
     """
 
-    def __init__(self, count: int, work: Callable[[], None], drain_timeout: float) -> None:
+    def __init__(
+        self, count: int, work: Callable[[], None], drain_timeout: float, *, stopping: Callable[[], None]
+    ) -> None:
         self._count = count
         self._work = work
         self._drain_timeout = drain_timeout
+        self._stopping = stopping
         self._context = multiprocessing.get_context("fork")
         self._running: dict[BaseProcess, float] = {}
         self._signals = 0
@@ -105,6 +109,7 @@ class Workers:
                 raise WorkersFailed("the workers end as soon as they are started; see the messages above")
 
     def _stop(self) -> None:
+        self._stopping()
         for process in self._running:
             process.terminate()
         deadline = time.monotonic() + self._drain_timeout + _GRACE_SECONDS
