@@ -1,6 +1,11 @@
 """Options that all tests share."""
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says more about what else runs on the machine than about the code
+settings.register_profile("cargohold", deadline=None)
+settings.load_profile("cargohold")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="run tests that speak HTTP against this registry (http://HOST:PORT) instead of starting our own",
     )
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop under coroutine tests: the one that the server runs on."""
+    return "asyncio"

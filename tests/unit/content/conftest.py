@@ -8,12 +8,6 @@ from storage_backends.memory import MemoryBackend
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The event loop under coroutine tests: the one that the server runs on."""
-    return "asyncio"
-
-
-@pytest.fixture
 def backend() -> MemoryBackend:
     """A storage that holds nothing."""
     return MemoryBackend()
