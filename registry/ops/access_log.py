@@ -157,8 +157,11 @@ class _Request:
 def _without_secrets(query: bytes) -> bytes:
     kept = []
     for parameter in query.split(b"&"):
-        name, equals, _ = parameter.partition(b"=")
-        kept.append(parameter if not equals or name in _HARMLESS else name + b"=***")
+        name, equals, value = parameter.partition(b"=")
+        if not equals:
+            kept.append(b"***" if name else b"")
+        else:
+            kept.append(name + (b"=***" if value and name not in _HARMLESS else equals + value))
     return b"&".join(kept)
 
 
