@@ -56,7 +56,8 @@ class ManifestStore:
     async def put(self, name: RepositoryName, digest: Digest, data: bytes, media_type: str) -> None:
         """Keep a manifest; durable on return. A reader sees it only when bytes and media type are there."""
         items = [(keyspace.blob(digest), data)]
-        if own_words(data).media_type != media_type:
+        words = own_words(data)
+        if words.media_type != media_type or (not words.claimed and await self._was_pushed_otherwise(name, digest)):
             items.append((keyspace.media_type(name, digest), media_type.encode()))
         items.append((keyspace.revision_link(name, digest), str(digest).encode()))
         await self._backend.put_many(items)
@@ -64,6 +65,13 @@ class ManifestStore:
     async def remove(self, name: RepositoryName, digest: Digest) -> None:
         """Take the manifest out of the repository; the bytes stay for others and for garbage collection."""
         await self._backend.delete_many([keyspace.revision_link(name, digest), keyspace.media_type(name, digest)])
+
+    async def _was_pushed_otherwise(self, name: RepositoryName, digest: Digest) -> bool:
+        try:
+            await self._backend.stat(keyspace.media_type(name, digest))
+        except NotFound:
+            return False
+        return True
 
     async def _media_type(self, name: RepositoryName, digest: Digest, data: bytes) -> str:
         words = self._own_words.get(digest) or self._read(digest, data)

@@ -43,6 +43,11 @@ def is_component(text: str) -> bool:
     return _ONE.fullmatch(text) is not None
 
 
+def is_tag(text: str) -> bool:
+    """True if the text fits the grammar of tags."""
+    return _TAG.fullmatch(text) is not None
+
+
 class Tag(str):
     """A tag that fits the grammar."""
 
@@ -51,7 +56,7 @@ class Tag(str):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a tag. Raises `TagInvalid`."""
-        if not _TAG.fullmatch(text):
+        if not is_tag(text):
             shown = text[:160]
             raise TagInvalid(
                 f"{shown!r} is not a tag; use up to 128 letters, digits, '_', '.' and '-', not '.' or '-' at the start",

@@ -1,6 +1,7 @@
 """Tags of a repository: what each names now, and their list in order. Truth on storage; holds no state.
 
-A tag is there if its current link is there and whole: directories that a crash left behind don't count.
+A tag is there if its current link is there and whole: directories that a crash left behind don't count, nor does
+what strayed there and is no tag.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid, ManifestUnknown
-from registry.content.names import RepositoryName, Tag
+from registry.content.names import RepositoryName, Tag, is_tag
 from registry.content.paging import EVERYTHING, Page, collect
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
@@ -31,13 +32,13 @@ class TagStore:
         """The tags that come after `after`, in byte order, at most `limit`."""
         prefix = keyspace.tags(name)
 
-        async def is_tag(entry: str) -> bool:
+        async def is_there(entry: str) -> bool:
             try:
-                return (await self.backend.stat(keyspace.tag_current(name, Tag(entry)))).size > 0
+                return is_tag(entry) and (await self.backend.stat(keyspace.tag_current(name, Tag(entry)))).size > 0
             except NotFound:
                 return False
 
-        return await collect(self.backend, prefix, after, limit, is_tag)
+        return await collect(self.backend, prefix, after, limit, is_there)
 
     async def move(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
         """Make the tag name the manifest; durable on return. The last of several writers wins."""
@@ -56,7 +57,7 @@ class TagStore:
         """All tags that name the manifest now."""
 
         async def names_it(entry: str) -> bool:
-            return await self._find(name, Tag(entry)) == digest
+            return is_tag(entry) and await self._find(name, Tag(entry)) == digest
 
         page = await collect(self.backend, keyspace.tags(name), "", EVERYTHING, names_it)
         return [Tag(entry) for entry in page.names]
