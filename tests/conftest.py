@@ -22,3 +22,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def anyio_backend() -> str:
     """The event loop under coroutine tests: the one that the server runs on."""
     return "asyncio"
+    parser.addoption("--fault-runs", type=int, default=500, help="how often the server is killed (default 500)")
+    parser.addoption("--fault-seed", type=int, default=1, help="the first seed; give a failing test's to see it again")
