@@ -26,7 +26,8 @@ def registry_address(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     directory = Path(tempfile.mkdtemp(prefix="cargohold-clients-"))
     try:
-        with live_server(directory) as server:
+        # two workers: whatever one process alone would know shows up as a failure of the other
+        with live_server(directory, arguments=["--workers", "2"]) as server:
             yield server.address
             assert server.stop() == 0, server.tail()
     finally:
