@@ -9,18 +9,18 @@ settings.load_profile("cargohold")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that puts another registry in our place."""
+    """Add the options that put another registry in our place, and that choose and repeat fault runs."""
     parser.addoption(
         "--registry-url",
         default="",
         metavar="URL",
         help="run tests that speak HTTP against this registry (http://HOST:PORT) instead of starting our own",
     )
+    parser.addoption("--fault-runs", type=int, default=500, help="how often the server is killed (default 500)")
+    parser.addoption("--fault-seed", type=int, default=1, help="the first seed; give a failing test's to see it again")
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The event loop under coroutine tests: the one that the server runs on."""
     return "asyncio"
-    parser.addoption("--fault-runs", type=int, default=500, help="how often the server is killed (default 500)")
-    parser.addoption("--fault-seed", type=int, default=1, help="the first seed; give a failing test's to see it again")
