@@ -32,7 +32,7 @@ ENV PATH=/opt/cargohold/bin:$PATH \
 USER 10001:10001
 VOLUME /data
 EXPOSE 5000
-HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["cargohold", "health"]
+HEALTHCHECK --interval=30s --timeout=6s --start-period=10s CMD ["cargohold", "health"]
 ENTRYPOINT ["cargohold"]
 # does not start before its operator has said who may write, see /etc/cargohold/cargohold.yml
 CMD ["serve"]

@@ -1,6 +1,5 @@
 """`cargohold config …`: look at settings without starting anything."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -40,4 +39,6 @@ def show(config: ConfigOption = None) -> None:
 @app.command()
 def default() -> None:
     """Print every setting with its default and an explanation, as a file to begin with."""
+    from importlib import resources  # noqa: PLC0415  # start-up time
+
     output.result(resources.files("config").joinpath("default.yml").read_text("utf-8"))
