@@ -1,13 +1,12 @@
 """Lists, page by page: end-8 (tags), end-12 (referrers) and Docker's `_catalog`, which the spec leaves out."""
 
-import json
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 from registry.api.options import ApiOptions
 from registry.api.parsing import page_size
 from registry.api.request import Answer, Headers, Request, header
-from registry.content import mediatypes
+from registry.content import mediatypes, strict_json
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName
 from registry.content.paging import EVERYTHING
@@ -70,4 +69,4 @@ class Listings:
         if more:
             path = self._options.locations.base(request.scope) + quote(request.scope["path"])
             headers.append(header("link", f'<{path}?{urlencode(more)}>; rel="next"'))
-        return Answer(200, headers, json.dumps(body, separators=(",", ":")).encode())
+        return Answer(200, headers, strict_json.dumps(body))

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from registry.content import keyspace
+from registry.content import keyspace, strict_json
 from registry.content.digest import Digest
 from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestInvalid, ManifestUnknown
 from registry.content.manifest_store import ManifestStore, StoredManifest
@@ -47,7 +47,7 @@ class ReferrerIndex:
     async def add(self, name: RepositoryName, digest: Digest, size: int, manifest: Manifest) -> None:
         """Enter a manifest that has a subject; durable on return."""
         if manifest.subject is not None:
-            data = json.dumps(_descriptor(digest, size, manifest), separators=(",", ":")).encode()
+            data = strict_json.dumps(_descriptor(digest, size, manifest))
             await self._backend.put(keyspace.referrer(name, manifest.subject.digest, digest), data)
 
     async def remove(self, name: RepositoryName, stored: StoredManifest) -> None:
@@ -63,6 +63,8 @@ class ReferrerIndex:
         self, name: RepositoryName, subject: Digest, artifact_type: str | None, after: str, limit: int
     ) -> ReferrersPage:
         """Referrers of `subject` behind the digest `after`: at most `limit`, and what fits a manifest (end-12)."""
+        if limit == 0:
+            return ReferrersPage((), last=None)
         await self.adopt(name)
         chosen: list[Mapping[str, object]] = []
         room = _MAX_PAGE_BYTES
@@ -70,7 +72,7 @@ class ReferrerIndex:
             entry = await self._entry(name, subject, digest)
             if entry is None or (artifact_type is not None and entry.get("artifactType") != artifact_type):
                 continue
-            room -= len(json.dumps(entry)) + 1
+            room -= len(strict_json.dumps(entry)) + 1
             if len(chosen) == limit or (room < 0 and chosen):
                 return ReferrersPage(tuple(chosen), last=str(chosen[-1]["digest"]))
             chosen.append(entry)
@@ -103,7 +105,7 @@ class ReferrerIndex:
                 entered += 1
                 if not dry_run:
                     await self.add(name, digest, len(found[0].data), found[1])
-        if not dry_run:
+        if number and not dry_run:  # whoever asks for a repository that is not there must not leave a trace
             await self._backend.put(keyspace.referrers_complete(name), b"")
         return entered
 

@@ -91,3 +91,11 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
     except JSONInvalid:
         return
     json.loads(data.decode())
+
+
+@given(_JSON | st.text(alphabet='a\xe9\ud800\x00"\\\U0001f600'))
+def test_what_is_written_reads_as_it_was_and_is_never_longer_than_what_was_read(value: object) -> None:
+    written = strict_json.dumps(value)
+
+    assert strict_json.loads(written) == value
+    assert len(written) <= len(json.dumps(value))
