@@ -8,6 +8,7 @@ import re
 from enum import Enum
 
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n\x00]*)?\r\n")
+_NEXT_CHUNK = re.compile(rb"\r\n([1-9a-fA-F][0-9a-fA-F]{0,14})\r\n")
 _MAX_LINE = 4096
 _MAX_TRAILERS = 16384
 
@@ -55,10 +56,19 @@ class ChunkedDecoder:
                 position += count
                 self._remaining -= count
                 if self._remaining == 0:
-                    self._state = _State.END_OF_DATA
+                    position = self._next_chunk(buffer, position, end)
             else:
                 position = self._take_line(buffer, position, end)
         return kept, position
+
+    def _next_chunk(self, buffer: bytearray, position: int, end: int) -> int:
+        """Step over the border between two chunks, in one go where it is plain and all of it is here."""
+        border = _NEXT_CHUNK.match(buffer, position, end)
+        if border is None:
+            self._state = _State.END_OF_DATA
+            return position
+        self._remaining = int(border[1], 16)
+        return border.end()
 
     def _take_line(self, buffer: bytearray, position: int, end: int) -> int:
         newline = buffer.find(b"\n", position, end)

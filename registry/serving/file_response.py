@@ -77,10 +77,22 @@ class _Sending:
         if self._head:
             self._head = self._head[self._connection.send(self._head, socket.MSG_MORE) :]
             return
-        if self._told < self._end and self._told - self.offset < _AHEAD:
-            os.posix_fadvise(self._fd, self._told, _PIECE, os.POSIX_FADV_WILLNEED)
+        while self._told < self._end and self._told - self.offset < _AHEAD:
+            if not _in_memory(self._fd, self._told):
+                os.posix_fadvise(self._fd, self._told, _PIECE, os.POSIX_FADV_WILLNEED)
             self._told += _PIECE
         sent = os.sendfile(self._connection.fileno(), self._fd, self.offset, min(_PIECE, self._end - self.offset))
         if sent == 0:
             raise FileShrunk(f"the file ends at byte {self.offset}, {self._end} were promised")
         self.offset += sent
+
+
+def _in_memory(fd: int, offset: int) -> bool:
+    """True if the byte there can be had without the disk. Asking for a file that is in memory anyway costs more."""
+    try:
+        os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # the filesystem cannot tell; it then reads ahead by itself
+    return True
