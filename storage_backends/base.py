@@ -119,8 +119,11 @@ class StorageBackend(ABC):
         """What is known of an object. Raises `NotFound`."""
 
     @abstractmethod
-    async def delete(self, key: str) -> None:
-        """Remove an object; durable on return. No error if it is not there."""
+    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """Remove an object; durable on return. No error if it is not there.
+
+        With `if_match` it raises `VersionMismatch` if the object there has another version, and removes nothing.
+        """
 
     @abstractmethod
     async def delete_many(self, keys: Sequence[str]) -> None:

@@ -81,9 +81,13 @@ class FilesystemBackend(StorageBackend):
         except OSError as error:
             raise reading(error, key) from error
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See the contract."""
-        await self.delete_many([key])
+        check_key(key)
+        if if_match is None:
+            await self._in_thread(self._publisher.delete_all, [key])
+        else:
+            await self._in_thread(self._publisher.delete_if_match, key, if_match)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         """See the contract."""

@@ -75,9 +75,12 @@ class MemoryBackend(StorageBackend):
         """See the contract."""
         return (await self.get(key)).info
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See the contract."""
         check_key(key)
+        there = self._objects.get(key)
+        if if_match is not None and there is not None and there.info.version != if_match:
+            raise VersionMismatch(key)
         self._objects.pop(key, None)
 
     async def delete_many(self, keys: Sequence[str]) -> None:

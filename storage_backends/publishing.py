@@ -86,6 +86,20 @@ class Publisher:
         with as_writing(keys[-1] if keys else ""):
             durable.sync_changes(changed, self.root, ordered=self._ordered)
 
+    def delete_if_match(self, key: str, version: str) -> None:
+        """Remove the object of that version, if one is there. Raises `VersionMismatch`."""
+        with as_writing(key):
+            with self._lock(key, fcntl.LOCK_EX):
+                try:
+                    found = version_of(os.stat(self.path(key)))
+                except (FileNotFoundError, NotADirectoryError):
+                    return
+                if found != version:
+                    raise VersionMismatch(key)
+                durable.unlink(self.path(key))
+                changed = self._prune(os.path.dirname(self.path(key)))
+            durable.sync_changes([changed], self.root, ordered=self._ordered)
+
     def copy(self, source: str, target: str) -> None:
         """Place the bytes of one object under another key as well."""
         with as_writing(target):

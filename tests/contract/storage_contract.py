@@ -147,6 +147,28 @@ class StorageContract:
         await backend.delete_many(["a/x", "a/y"])
         assert (await backend.list("")).entries == ()
 
+    async def test_delete_if_match_removes_that_version_only(self, backend: StorageBackend) -> None:
+        await backend.put("a/k", b"one")
+        version = (await backend.stat("a/k")).version
+        await backend.put("a/k", b"two")
+
+        with pytest.raises(VersionMismatch):
+            await backend.delete("a/k", if_match=version)
+        assert (await backend.get("a/k")).data == b"two"
+        await backend.delete("a/k", if_match=(await backend.stat("a/k")).version)
+        await backend.delete("a/k", if_match=version)
+        assert (await backend.list("")).entries == ()
+
+    async def test_a_conditional_delete_never_takes_a_later_put(self, backend: StorageBackend, reopen: Reopen) -> None:
+        other = reopen()
+        for number in range(20):
+            await backend.put("k", b"old")
+            version = (await backend.stat("k")).version
+
+            await asyncio.gather(_succeeds(other.delete("k", if_match=version)), backend.put("k", b"new %d" % number))
+
+            assert (await backend.get("k")).data == b"new %d" % number
+
     async def test_putting_and_deleting_beside_each_other_loses_no_put(
         self, backend: StorageBackend, reopen: Reopen
     ) -> None:
