@@ -50,14 +50,27 @@ class ReferrerIndex:
             data = strict_json.dumps(_descriptor(digest, size, manifest))
             await self._backend.put(keyspace.referrer(name, manifest.subject.digest, digest), data)
 
+    async def has(self, name: RepositoryName, digest: Digest, manifest: Manifest) -> bool:
+        """True if the manifest is entered, or has no subject and need not be."""
+        if manifest.subject is None:
+            return True
+        try:
+            await self._backend.stat(keyspace.referrer(name, manifest.subject.digest, digest))
+        except NotFound:
+            return False
+        return True
+
     async def remove(self, name: RepositoryName, stored: StoredManifest) -> None:
         """Take out a manifest that was removed from the repository."""
         try:
-            subject = parse_manifest(stored.data, stored.media_type).subject
+            manifest = parse_manifest(stored.data, stored.media_type)
         except ManifestInvalid:
             return  # of a kind that has no subject: it was never entered
-        if subject is not None:
-            await self._backend.delete(keyspace.referrer(name, subject.digest, stored.digest))
+        if manifest.subject is None:
+            return
+        await self._backend.delete(keyspace.referrer(name, manifest.subject.digest, stored.digest))
+        if await self._manifests.has(name, stored.digest):  # it was pushed again, and we took that push's entry
+            await self.add(name, stored.digest, len(stored.data), manifest)
 
     async def page(
         self, name: RepositoryName, subject: Digest, artifact_type: str | None, after: str, limit: int

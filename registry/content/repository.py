@@ -11,6 +11,7 @@ from registry.content.blob_store import BlobStore
 from registry.content.descriptors import Descriptor
 from registry.content.digest import CANONICAL, Digest
 from registry.content.errors import (
+    ContentCorrupt,
     DigestInvalid,
     ManifestTooLarge,
     NameUnknown,
@@ -97,13 +98,18 @@ class Registry:
         """Remove a manifest and every tag that names it (end-9). Raises `ManifestUnknown`.
 
         Tags go first, so that a crash leaves an untagged manifest and no tag to nowhere; and once more afterwards, for
-        a push may have tagged it in between. See `_store` for the other side.
+        a push may have tagged it in between. A tag that is moved meanwhile stays, as does all that a push of the same
+        manifest has made after its link was gone. See `_store` for the other side.
         """
-        stored = await self._manifests.get(name, digest)
+        try:
+            stored = await self._manifests.get(name, digest)
+        except ContentCorrupt:
+            stored = None  # what its subject was nobody can tell; listings leave the entry out
         await self._remove_tags(name, digest)
         await self._manifests.remove(name, digest)
-        await self._remove_tags(name, digest)
-        await self._referrers.remove(name, stored)
+        await self._remove_tags(name, digest, unless_there=True)
+        if stored is not None:
+            await self._referrers.remove(name, stored)
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`."""
@@ -139,9 +145,10 @@ class Registry:
             # 3. The tags.
             for tag in tags:
                 await self._tags.move(name, tag, digest)
-            # 4. A deletion of this manifest may have run between 2 and 3. Either it comes after this look and then sees
-            #    our tags, or the look sees the manifest gone and we begin again: no acknowledged tag names nothing.
-            if await self._manifests.has(name, digest):
+            # 4. A deletion of this manifest may have run between 1 and 3. Either it comes after this look and then sees
+            #    what we made, or the look sees what it took and we begin again: no acknowledged tag names nothing, and
+            #    no acknowledged referrer is missing from the list.
+            if await self._manifests.has(name, digest) and await self._referrers.has(name, digest, manifest):
                 return
 
     async def _check_references(self, name: RepositoryName, manifest: Manifest) -> None:
@@ -162,9 +169,14 @@ class Registry:
         foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
         return (foreign and self.rules.allow_foreign_layers) or await self.blobs.has(name, blob.digest)
 
-    async def _remove_tags(self, name: RepositoryName, digest: Digest) -> None:
+    async def _remove_tags(self, name: RepositoryName, digest: Digest, *, unless_there: bool = False) -> None:
         for tag in await self._tags.naming(name, digest):
-            await self._tags.remove(name, tag)
+            # the version is read before the look at the manifest: a push links the manifest before it moves the tag,
+            # so a version that came with a new link is never removed
+            version = await self._tags.version(name, tag, digest)
+            if version is None or (unless_there and await self._manifests.has(name, digest)):
+                continue
+            await self._tags.remove_version(name, tag, version)
 
     async def _check_exists(self, name: RepositoryName) -> None:
         for prefix in (keyspace.manifests(name), keyspace.layers(name)):

@@ -12,7 +12,7 @@ from registry.content.errors import DigestInvalid, ManifestUnknown
 from registry.content.names import RepositoryName, Tag, is_tag
 from registry.content.paging import EVERYTHING, Page, collect
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
+from storage_backends.errors import NotFound, VersionMismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,25 @@ class TagStore:
 
     async def remove(self, name: RepositoryName, tag: Tag) -> None:
         """Remove the tag and its history. The current link goes first: without it the rest is no tag."""
-        history = await self.backend.list(keyspace.tag(name, tag))
-        keys = [key for key in history.entries if key != keyspace.tag_current(name, tag)]
-        await self.backend.delete_many([keyspace.tag_current(name, tag), *keys])
+        history = await self._history(name, tag)
+        await self.backend.delete_many([keyspace.tag_current(name, tag), *history])
+
+    async def remove_version(self, name: RepositoryName, tag: Tag, version: str) -> None:
+        """As `remove`, if nobody has moved the tag since `version` was read; else it stays."""
+        history = await self._history(name, tag)
+        try:
+            await self.backend.delete(keyspace.tag_current(name, tag), if_match=version)
+        except VersionMismatch:
+            return  # whoever moved it meant it to be there
+        await self.backend.delete_many(history)
+
+    async def version(self, name: RepositoryName, tag: Tag, digest: Digest) -> str | None:
+        """The version of a tag that names this manifest now; None if it is gone or names another."""
+        try:
+            link = await self.backend.get(keyspace.tag_current(name, tag))
+        except NotFound:
+            return None
+        return link.info.version if link.data == str(digest).encode() else None
 
     async def naming(self, name: RepositoryName, digest: Digest) -> list[Tag]:
         """All tags that name the manifest now."""
@@ -61,6 +77,10 @@ class TagStore:
 
         page = await collect(self.backend, keyspace.tags(name), "", EVERYTHING, names_it)
         return [Tag(entry) for entry in page.names]
+
+    async def _history(self, name: RepositoryName, tag: Tag) -> list[str]:
+        keys = (await self.backend.list(keyspace.tag(name, tag))).entries
+        return [key for key in keys if key != keyspace.tag_current(name, tag)]
 
     async def _find(self, name: RepositoryName, tag: Tag) -> Digest | None:
         try:

@@ -65,10 +65,10 @@ class SteppingBackend(StorageBackend):
         await self._pass("stat", key)
         return await self._inner.stat(key)
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See the contract."""
         await self._pass("delete", key)
-        await self._inner.delete(key)
+        await self._inner.delete(key, if_match=if_match)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         """See the contract."""

@@ -174,6 +174,7 @@ async def test_an_entry_whose_manifest_never_came_is_left_out(backend: MemoryBac
 async def test_removing_takes_the_entry(backend: MemoryBackend, referrers: ReferrerIndex, name: RepositoryName) -> None:
     digest = await _push(backend, name, _referrer(1))
     stored = await ManifestStore(backend).get(name, digest)
+    await ManifestStore(backend).remove(name, digest)
 
     await referrers.remove(name, stored)
 

@@ -1,0 +1,192 @@
+"""Two requests on one manifest, brought together step by step: no acknowledged tag names nothing."""
+
+import asyncio
+
+import pytest
+
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.errors import ManifestUnknown, NameUnknown
+from registry.content.names import RepositoryName, Tag
+from registry.content.repository import Registry, Rules
+from storage_backends.memory import MemoryBackend
+from tests.unit.content.documents import descriptor, encoded, index
+from tests.unit.content.stepping import SteppingBackend
+
+_DATA = encoded(index(subject=descriptor(b"subject")))
+_DIGEST = Digest.of(_DATA)
+_SUBJECT = Digest.of(b"subject")
+_LATEST = Tag("latest")
+
+
+@pytest.fixture
+def stepping() -> SteppingBackend:
+    return SteppingBackend(MemoryBackend())
+
+
+async def _assert_whole(backend: SteppingBackend, name: RepositoryName) -> None:
+    """The push was acknowledged, and the deletion came before it."""
+    registry = Registry(backend, Rules())
+    assert (await registry.get_manifest(name, _LATEST)).data == _DATA
+    page = await registry.referrers(name, _SUBJECT, None, "", 10)
+    assert [entry["digest"] for entry in page.descriptors] == [str(_DIGEST)]
+
+
+async def _assert_consistent(backend: SteppingBackend, name: RepositoryName) -> None:
+    """Every tag that is listed can be pulled, and what can be pulled is listed as a referrer."""
+    registry = Registry(backend, Rules())
+    try:
+        tags = (await registry.tags(name, "", 10)).names
+    except NameUnknown:
+        tags = ()
+    for text in tags:
+        assert (await registry.get_manifest(name, Tag(text))).data == _DATA
+    page = await registry.referrers(name, _SUBJECT, None, "", 10)
+    try:
+        await registry.get_manifest(name, _DIGEST)
+    except ManifestUnknown:
+        assert page.descriptors == ()
+    else:
+        assert [entry["digest"] for entry in page.descriptors] == [str(_DIGEST)]
+
+
+# before which of its calls the deletion stands still while the whole push runs
+_DELETION = [
+    ("children", "tags/"),
+    ("delete_many", "revisions/"),
+    ("delete", "_referrers/"),
+]
+
+
+@pytest.mark.parametrize(("verb", "part"), _DELETION)
+async def test_a_push_in_the_middle_of_a_deletion_leaves_no_tag_to_nowhere(
+    stepping: SteppingBackend, name: RepositoryName, verb: str, part: str
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    await one.put_manifest(name, _LATEST, _DATA, None)
+    await one.referrers(name, _SUBJECT, None, "", 10)
+    stop = stepping.stop_before(verb, part)
+
+    deletion = asyncio.create_task(one.delete_manifest(name, _DIGEST))
+    await stop.reached.wait()
+    await two.put_manifest(name, _LATEST, _DATA, None)
+    stop.go_on.set()
+    await deletion
+
+    await _assert_consistent(stepping, name)
+
+
+async def test_a_push_after_the_link_was_deleted_stays_whole(stepping: SteppingBackend, name: RepositoryName) -> None:
+    """The deletion looks for tags a second time; what it finds then may have come with the manifest itself."""
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    await one.put_manifest(name, _LATEST, _DATA, None)
+    await one.referrers(name, _SUBJECT, None, "", 10)
+    gone = stepping.stop_before("delete_many", "revisions/")
+
+    deletion = asyncio.create_task(one.delete_manifest(name, _DIGEST))
+    await gone.reached.wait()
+    again = stepping.stop_before("children", "tags/")
+    gone.go_on.set()
+    await again.reached.wait()
+    await two.put_manifest(name, _LATEST, _DATA, None)
+    again.go_on.set()
+    await deletion
+
+    await _assert_whole(stepping, name)
+
+
+async def test_a_referrer_pushed_while_its_entry_is_being_removed_is_listed(
+    stepping: SteppingBackend, name: RepositoryName
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    await one.put_manifest(name, _LATEST, _DATA, None)
+    await one.referrers(name, _SUBJECT, None, "", 10)
+    stop = stepping.stop_before("delete", "_referrers/")
+
+    deletion = asyncio.create_task(one.delete_manifest(name, _DIGEST))
+    await stop.reached.wait()
+    await two.put_manifest(name, _LATEST, _DATA, None)
+    stop.go_on.set()
+    await deletion
+
+    await _assert_whole(stepping, name)
+
+
+# before which of its calls the push stands still while the whole deletion runs
+_PUSH = [
+    ("put", "_referrers/"),
+    ("put_many", "revisions/"),
+    ("put_many", "tags/"),
+    ("stat", "revisions/"),
+]
+
+
+@pytest.mark.parametrize(("verb", "part"), _PUSH)
+@pytest.mark.parametrize("was_there", [True, False])
+async def test_a_deletion_in_the_middle_of_a_push_takes_nothing_from_it(
+    stepping: SteppingBackend, name: RepositoryName, verb: str, part: str, was_there: bool
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    if was_there:
+        await one.put_manifest(name, Tag("old"), _DATA, None)
+    await one.referrers(name, _SUBJECT, None, "", 10)
+    stop = stepping.stop_before(verb, part)
+
+    push = asyncio.create_task(two.put_manifest(name, _LATEST, _DATA, None))
+    await stop.reached.wait()
+    try:
+        await one.delete_manifest(name, _DIGEST)
+    except ManifestUnknown:
+        assert not was_there
+    stop.go_on.set()
+    await push
+
+    await _assert_whole(stepping, name)
+
+
+async def test_a_tag_moved_while_its_old_manifest_is_deleted_names_the_new_one(
+    stepping: SteppingBackend, name: RepositoryName
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    await one.put_manifest(name, _LATEST, _DATA, None)
+    new = encoded(index(number=2))
+    stop = stepping.stop_before("list", "tags/latest/")
+
+    deletion = asyncio.create_task(one.delete_manifest(name, _DIGEST))
+    await stop.reached.wait()
+    await two.put_manifest(name, _LATEST, new, None)
+    stop.go_on.set()
+    await deletion
+
+    stored = await Registry(stepping, Rules()).get_manifest(name, _LATEST)
+    assert stored.data == new
+
+
+async def test_the_last_of_two_pushes_of_one_tag_wins_whole(stepping: SteppingBackend, name: RepositoryName) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    new = encoded(index(number=2))
+    stop = stepping.stop_before("put_many", "tags/")
+
+    slow = asyncio.create_task(one.put_manifest(name, _LATEST, _DATA, None))
+    await stop.reached.wait()
+    await two.put_manifest(name, _LATEST, new, None)
+    assert (await two.get_manifest(name, _LATEST)).data == new
+    stop.go_on.set()
+    await slow
+
+    assert (await two.get_manifest(name, _LATEST)).data == _DATA
+    for data in (_DATA, new):
+        assert (await two.get_manifest(name, Digest.of(data))).data == data
+
+
+async def test_no_step_of_a_push_shows_a_tag_whose_manifest_is_not_there(
+    stepping: SteppingBackend, name: RepositoryName
+) -> None:
+    registry = Registry(stepping, Rules())
+    await registry.put_manifest(name, _LATEST, _DATA, None)
+
+    changes = [keys for verb, keys in stepping.calls if verb in ("put", "put_many")]
+    flat = [key for keys in changes for key in keys]
+    assert flat.index(keyspace.blob(_DIGEST)) < flat.index(keyspace.revision_link(name, _DIGEST))
+    assert flat.index(keyspace.revision_link(name, _DIGEST)) < flat.index(keyspace.tag_current(name, _LATEST))
+    assert flat.index(keyspace.referrer(name, _SUBJECT, _DIGEST)) < flat.index(keyspace.revision_link(name, _DIGEST))
