@@ -61,7 +61,7 @@ class _Entry:
     status: int
 
 
-_TABLE: Mapping[type[BaseException], _Entry] = {
+TABLE: Mapping[type[BaseException], _Entry] = {
     content.NameInvalid: _Entry("NAME_INVALID", 400),
     content.TagInvalid: _Entry("MANIFEST_INVALID", 400),
     content.NameUnknown: _Entry("NAME_UNKNOWN", 404),
@@ -92,7 +92,7 @@ _TABLE: Mapping[type[BaseException], _Entry] = {
 
 def answer_for(error: Exception, request_id: str) -> Answer:
     """The answer to a request that ended in `error`. What the table does not know is our fault: 500, traceback."""
-    entry = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), None)
+    entry = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
     if entry is None:
         _log.error("request %s failed", request_id, exc_info=error)
         message = f"internal error; the server's log has the details under request id {request_id}"
