@@ -85,7 +85,7 @@ class Cycle(RequestResponseCycle):
     async def send(self, message: Any) -> None:
         """The application's side of the response. Raises `ClientGone`. Source: ASGI 2.4, "HTTP & WebSocket"."""
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+            await self._drain()
         if self.disconnected:
             raise ClientGone
         kind = message["type"]
@@ -101,6 +101,15 @@ class Cycle(RequestResponseCycle):
             await self._send_file(message)
         else:
             raise RuntimeError(f"unexpected {kind}")
+
+    async def _drain(self) -> None:
+        """Wait until the client has taken most of what it was sent; one that takes nothing for too long is cut off."""
+        try:
+            async with asyncio.timeout(self.protocol.limits.send_timeout):
+                await self.flow.drain()
+        except TimeoutError:
+            self.disconnected = True
+            self.transport.abort()
 
     def _start(self, status: int, headers: Any) -> None:
         self.response_started = True
@@ -169,7 +178,9 @@ class Cycle(RequestResponseCycle):
             self.transport.write(head)
             head = b""
             if self.flow.write_paused:
-                await self.flow.drain()
+                await self._drain()
+                if self.disconnected:
+                    raise ClientGone
             self.transport.set_write_buffer_limits()
         timeout = self.protocol.limits.send_timeout
         await send_file(self.transport, self.protocol.transfers, head, part, timeout=timeout)

@@ -16,13 +16,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from registry.serving.cycle import Cycle
+from registry.serving.heads import HeadEnd
 from registry.serving.limits import Limits
 from registry.serving.lingering import Lingering
 from registry.serving.refusals import overloaded, refusal
 from registry.serving.socket_body import SocketBody
 from registry.serving.transfer import Transfers
 
-_END_OF_HEAD = b"\r\n\r\n"
 _UPLOADS = b"/blobs/uploads/"
 _UPLOAD_METHODS = ("PATCH", "PUT", "POST")
 _BODY_FIELDS = (b"content-length", b"transfer-encoding")
@@ -51,7 +51,7 @@ class RegistryProtocol(HttpToolsProtocol):
         self.limits = limits
         self.transfers = transfers
         self._extensions: dict[str, Any] = {}
-        self._tail = b""
+        self._head_end = HeadEnd()
         self._head_bytes = 0
         self._in_body = False
         self._body_seen = False
@@ -79,7 +79,7 @@ class RegistryProtocol(HttpToolsProtocol):
             if self._in_body:
                 self._feed(data)
                 return
-            end = self._end_of_head(data)
+            end = self._head_end.find(data)
             if not self._head_fits(len(data) if end < 0 else end):
                 return
             if end < 0:
@@ -96,17 +96,8 @@ class RegistryProtocol(HttpToolsProtocol):
         """True if the head that was just fed is followed by a body of which the parser has seen nothing."""
         return self._in_body and not self._body_seen
 
-    def _end_of_head(self, data: bytes) -> int:
-        """Where in `data` the head ends, or -1; it may have begun, and its end as well, in an earlier read."""
-        tail = self._tail
-        at = (tail + data[:3]).find(_END_OF_HEAD) if tail else -1
-        if at >= 0:
-            return at + len(_END_OF_HEAD) - len(tail)
-        at = data.find(_END_OF_HEAD)
-        return at + len(_END_OF_HEAD) if at >= 0 else -1
-
     def _feed(self, data: bytes) -> None:
-        self._tail = data[-3:] if len(data) >= 3 else (self._tail + data)[-3:]
+        self._head_end.passed(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -259,7 +250,7 @@ class RegistryProtocol(HttpToolsProtocol):
         """The body was taken to its end; `data` was read behind it."""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._tail = b""
+        self._head_end = HeadEnd()
         self._head_bytes = 0
         self._in_body = False
         self.cycle.body_complete = True
@@ -279,13 +270,23 @@ class RegistryProtocol(HttpToolsProtocol):
     def close_after(self, cycle: Cycle) -> None:
         """Close behind a response, such that a client which is still sending gets to read it."""
         if cycle.body_complete:
-            self.transport.close()
+            self._close()
         else:
             self._linger()
 
+    def _close(self) -> None:
+        """Close when the client has taken what it was sent, or does not take it for too long."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(self.limits.send_timeout, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No request has come for a while."""
+        self._close()
+
     def _linger(self) -> None:
         if not self.transport.can_write_eof():
-            self.transport.close()
+            self._close()
             return
         self._lingering = True
         self._head_arrived()
@@ -295,7 +296,7 @@ class RegistryProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server wants to stop: idle connections close, others after their response."""
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
+            self._close()
         else:
             self.cycle.keep_alive = False
 

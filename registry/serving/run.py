@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import multiprocessing
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ def serve(options: ServerOptions, app: Callable[[], ASGIApp], started: Callable[
     """
     if options.tls is not None:
         server_context(options.tls)  # what is wrong with the files is said once, here, and not by each worker
+    _allow_all_descriptors()
     listener = listen(options)
     address = describe(listener, tls=options.tls is not None)
     try:
@@ -51,6 +53,12 @@ def serve(options: ServerOptions, app: Callable[[], ASGIApp], started: Callable[
     finally:
         listener.close()
         forget(options)
+
+
+def _allow_all_descriptors() -> None:
+    """A connection takes up to three descriptors; the usual soft limit, kept low for `select`, ends at 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _work(

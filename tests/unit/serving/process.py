@@ -66,6 +66,8 @@ def _app(directory: Path) -> ASGIApp:
             await _lifespan(directory, receive, send)
         elif scope["path"] == "/pid":
             await answer(send, str(os.getpid()).encode())
+        elif scope["path"] == "/extensions":
+            await answer(send, ",".join(scope["extensions"]).encode())
         elif scope["path"] == "/wait":
             (directory / "waiting").touch()
             while not (directory / "wait").exists():  # noqa: ASYNC110  # another process makes it

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from registry.serving.cycle import ClientGone
+from registry.serving.limits import Limits
 from tests.unit.serving.apps import answer, read_all
 from tests.unit.serving.running import PATIENCE_SECONDS, running
 
@@ -185,6 +187,36 @@ def test_sending_to_a_client_that_went_away_raises() -> None:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.socket.recv(1) == b"H"
     assert len(raised) == 1
+
+
+def test_client_that_does_not_take_a_response_is_cut_off() -> None:
+    raised = threading.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        try:
+            while True:
+                await send(body(b"x" * 100_000, more=True))
+        except ClientGone:
+            raised.set()
+            raise
+
+    with running(endless, limits=Limits(send_timeout=0.1)) as server, server.client(receive_buffer=4096) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert raised.wait(PATIENCE_SECONDS)
+
+
+def test_client_that_does_not_take_the_last_bytes_is_cut_off_as_well() -> None:
+    app = Says(start((b"content-length", b"20000000")), body(b"x" * 20_000_000))
+    with running(app, limits=Limits(send_timeout=0.1)) as server, server.client(receive_buffer=4096) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert client.socket.recv(1) == b"H"
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while server.state.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+        assert len(client.rest()) < 20_000_000
 
 
 def test_bodies_that_are_no_uploads_come_as_messages_whatever_their_size() -> None:

@@ -201,6 +201,18 @@ def test_hangup_loads_a_new_certificate_and_keeps_the_old_one_if_the_new_is_brok
         until(lambda: common_name(server.port, trust) == "two")
 
 
+def test_over_tls_nothing_is_offered_that_would_bypass_it(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "server", "server")
+    trust = ssl.create_default_context(cafile=str(cert))
+    with (
+        started(tmp_path, tls={"certificate": cert, "key": key}) as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        client.sendall(b"GET /extensions HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert b"content-length: 0\r\n" in client.recv(1000)
+
+
 def test_client_without_a_certificate_of_the_authority_is_refused(tmp_path: Path) -> None:
     identity, client = certificate(tmp_path, "server", "server"), certificate(tmp_path, "client", "client")
     tls = {"certificate": identity[0], "key": identity[1], "client_ca": client[0]}
