@@ -11,7 +11,7 @@ import asyncio
 import os
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -206,7 +206,7 @@ class UploadSessions:
             await body.pump(write)
             _check_length(upload.size - start, chunk)
         except (SizeInvalid, StorageFull):
-            await asyncio.to_thread(upload.truncate, start)
+            await _to_its_end(upload.truncate, start)
             raise
         finally:
             self._receiving -= 1
@@ -223,6 +223,16 @@ class UploadSessions:
         self._hashers[session.key] = hasher
         if len(self._hashers) > _KEPT_HASHERS:
             self._hashers.popitem(last=False)
+
+
+async def _to_its_end(work: Callable[[int], None], size: int) -> None:
+    """Run blocking work in a thread; return only when it is over, for who is given up closes the file next."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, size))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _hash_again(upload: Upload, algorithm: str) -> Hasher:
