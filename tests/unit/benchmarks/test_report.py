@@ -40,5 +40,5 @@ def test_the_json_holds_every_round() -> None:
 def test_the_plot_is_an_svg_with_a_bar_for_each_ratio() -> None:
     picture = ElementTree.fromstring(plot([FASTER, SLOWER, ALONE]))
 
-    bars = [each for each in picture.iter("{http://www.w3.org/2000/svg}rect")]
+    bars = list(picture.iter("{http://www.w3.org/2000/svg}rect"))
     assert len(bars) == 1 + 2
