@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from registry.api.errors import ParameterInvalid, RangeNotSatisfiable
+from registry.content.errors import SizeInvalid, UploadInvalid
 from registry.content.upload_sessions import ChunkRange
 
 _CHUNK = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
@@ -23,15 +24,15 @@ class ByteRange:
 
 
 def chunk_range(text: str | None, content_length: int | None) -> ChunkRange | None:
-    """The `Content-Range` of a chunk; None if there is none. Raises `ParameterInvalid`."""
+    """The `Content-Range` of a chunk; None if there is none. Raises `UploadInvalid`, `SizeInvalid`."""
     if text is None:
         return None
     found = _CHUNK.fullmatch(text)
     if found is None or int(found[2]) < int(found[1]):
-        raise ParameterInvalid(f"Content-Range {text[:80]!r} is not <first byte>-<last byte>, both included, from 0")
+        raise UploadInvalid(f"Content-Range {text[:80]!r} is not <first byte>-<last byte>, both included, from 0")
     chunk = ChunkRange(int(found[1]), int(found[2]))
     if content_length is not None and content_length != chunk.length:
-        raise ParameterInvalid(f"Content-Range covers {chunk.length} bytes, Content-Length says {content_length}")
+        raise SizeInvalid(f"Content-Range covers {chunk.length} bytes, Content-Length says {content_length}")
     return chunk
 
 
