@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
-_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _PAIR = re.compile(r'\s*(proto|host)\s*=\s*"?([^";,]+)"?', re.IGNORECASE)
 
 
@@ -64,7 +64,8 @@ def _last(headers: Mapping[bytes, bytes], name: bytes, grammar: re.Pattern[str])
 
 def _forwarded(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
     standard = headers.get(b"forwarded")
-    if standard is not None:
+    # a proxy that sets the older fields hands on what its client wrote into the standard one
+    if standard is not None and b"x-forwarded-proto" not in headers and b"x-forwarded-host" not in headers:
         pairs = {key.lower(): value for key, value in _PAIR.findall(standard.decode("latin-1").rpartition(",")[2])}
         return _scheme(pairs.get("proto", "")), _valid(pairs.get("host", ""), _HOST)
     scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip()

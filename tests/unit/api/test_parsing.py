@@ -27,9 +27,27 @@ def test_a_content_range_is_first_and_last_byte(text: str | None, length: int | 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "0-", "-9", "9-0", "1-0", "0-9/10", "bytes 0-9/10", "bytes=0-9", "0-9,10-19", "a-b", "0 - 9", "0-9\n", "\u0660-\u0669",
-     "+0-9", "0--9", "0-" + "9" * 19, "9" * 5000 + "-" + "9" * 5000],
-)  # fmt: skip
+    [
+        "",
+        "-",
+        "0-",
+        "-9",
+        "9-0",
+        "1-0",
+        "0-9/10",
+        "bytes 0-9/10",
+        "bytes=0-9",
+        "0-9,10-19",
+        "a-b",
+        "0 - 9",
+        "0-9\n",
+        "\u0660-\u0669",
+        "+0-9",
+        "0--9",
+        "0-" + "9" * 19,
+        "9" * 5000 + "-" + "9" * 5000,
+    ],
+)
 def test_another_content_range_is_refused_as_an_invalid_upload(text: str) -> None:
     with pytest.raises(UploadInvalid, match="is not <first byte>-<last byte>"):
         chunk_range(text, None)
@@ -79,9 +97,27 @@ def test_one_range_is_served(text: str, part: ByteRange) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=0-1,3-4", "bytes=0-1, -5", "items=0-1", "0-1", "bytes 0-1",
-     "bytes=1", "bytes=--1", "bytes=0x1-2", "bytes=\u0661-\u0662", "bytes=0-1;", "bytes=" + "0-1," * 10_000, "bytes=" + "9" * 100 + "-"],
-)  # fmt: skip
+    [
+        None,
+        "",
+        "bytes",
+        "bytes=",
+        "bytes=-",
+        "bytes=a-b",
+        "bytes=0-1,3-4",
+        "bytes=0-1, -5",
+        "items=0-1",
+        "0-1",
+        "bytes 0-1",
+        "bytes=1",
+        "bytes=--1",
+        "bytes=0x1-2",
+        "bytes=\u0661-\u0662",
+        "bytes=0-1;",
+        "bytes=" + "0-1," * 10_000,
+        "bytes=" + "9" * 100 + "-",
+    ],
+)
 def test_what_is_not_one_range_of_bytes_is_ignored(text: str | None) -> None:
     """RFC 9110 section 14.2: a server may ignore the field."""
     assert byte_range(text, _SIZE) is None
@@ -113,10 +149,20 @@ def test_a_range_lies_within_the_blob(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("text", "matches"),
     [
-        (None, False), ("", False), ("*", True), (" * ", True), ('"a"', True), ('W/"a"', True), ('"b", "a"', True),
-        ('"b","c",W/"a"', True), ('"b"', False), ("a", False), ('"A"', False), ('"b", *', False),
+        (None, False),
+        ("", False),
+        ("*", True),
+        (" * ", True),
+        ('"a"', True),
+        ('W/"a"', True),
+        ('"b", "a"', True),
+        ('"b","c",W/"a"', True),
+        ('"b"', False),
+        ("a", False),
+        ('"A"', False),
+        ('"b", *', False),
     ],
-)  # fmt: skip
+)
 def test_if_none_match_names_entity_tags_or_any(text: str | None, matches: bool) -> None:
     """RFC 9110 section 13.1.2."""
     assert matches_etag(text, '"a"') is matches

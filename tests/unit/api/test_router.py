@@ -50,11 +50,30 @@ def test_names_may_consist_of_the_words_of_the_api(path: str, route: Route) -> N
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/", "/v1/", "/v2x", "/v2x/", "/V2/", "v2/", "//v2/", "/v2/a", "/v2/a/", "/v2/a/b", "/v2/a/b/c", "/v2/tags/list",
-        "/v2/_catalog/", "/v2/a/tags/lists", "/v2/a/tag/list", "/v2/a/tags/list/", "/v2/a/blobs/upload/x",
-        "/v2/a/uploads/x", "/v2/a/manifests/latest/", "/v2/a/manifests/latest/x", "/v2/manifests/latest",
+        "",
+        "/",
+        "/v1/",
+        "/v2x",
+        "/v2x/",
+        "/V2/",
+        "v2/",
+        "//v2/",
+        "/v2/a",
+        "/v2/a/",
+        "/v2/a/b",
+        "/v2/a/b/c",
+        "/v2/tags/list",
+        "/v2/_catalog/",
+        "/v2/a/tags/lists",
+        "/v2/a/tag/list",
+        "/v2/a/tags/list/",
+        "/v2/a/blobs/upload/x",
+        "/v2/a/uploads/x",
+        "/v2/a/manifests/latest/",
+        "/v2/a/manifests/latest/x",
+        "/v2/manifests/latest",
     ],
-)  # fmt: skip
+)
 def test_nothing_else_is_there(path: str) -> None:
     assert match(path) is None
 
