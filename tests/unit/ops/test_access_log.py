@@ -304,4 +304,4 @@ def test_logging_costs_less_than_a_request_by_far() -> None:
 
     cost = asyncio.run(scenario())
     print(f"{cost * 1e6:.1f} microseconds")
-    assert cost < 50e-6  # 7 on the machine of docs/performance.md; room for slow ones
+    assert cost < 50e-6  # 9 on the machine of docs/performance.md; room for slow and busy ones
