@@ -18,7 +18,6 @@ from registry.api.request import Answer, Request
 from registry.api.router import Resource
 from registry.api.sending import send_answer
 from registry.api.uploads import Uploads
-from registry.content.errors import UploadInterrupted
 from registry.content.repository import Registry
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -62,9 +61,6 @@ class RegistryApi:
         """Serve one HTTP request whose path begins with /v2."""
         try:
             answer = await self._serve(scope, receive)
-        except UploadInterrupted as error:
-            answer = answer_for(error, request_id(scope))
-            answer.headers.append((b"connection", b"close"))
         except Exception as error:  # the border: everything becomes an answer
             answer = answer_for(error, request_id(scope))
         answer.headers.append(_VERSION)
