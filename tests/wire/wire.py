@@ -80,10 +80,11 @@ class Wire:
         # http.client refuses some paths that a hostile client would send
         connection._validate_path = lambda url: None  # type: ignore[attr-defined]
         with closing(connection):
-            connection.putrequest(method, target, skip_accept_encoding=True)
+            named = {name.lower() for name in headers or {}}
+            connection.putrequest(method, target, skip_host="host" in named, skip_accept_encoding=True)
             for name, value in (headers or {}).items():
                 connection.putheader(name, value)
-            self._send_body(connection, method, body, {name.lower() for name in headers or {}})
+            self._send_body(connection, method, body, named)
             response = connection.getresponse()
             reply = Reply(method, response.status, response.headers, response.read())
         check(reply)
