@@ -8,11 +8,9 @@ session's size while the session is held exclusively.
 """
 
 import asyncio
-import os
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -33,8 +31,6 @@ from storage_backends.base import StorageBackend, Upload
 from storage_backends.errors import NotFound, StorageFull, UploadBusy
 
 _KEPT_HASHERS = 4096
-_PROCESSORS = os.cpu_count() or 1
-_WORTH_A_THREAD = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +90,6 @@ class UploadSessions:
         self._backend = backend
         self._max_blob_bytes = max_blob_bytes
         self._hashers: OrderedDict[str, Hasher] = OrderedDict()
-        self._hashing = ThreadPoolExecutor(_PROCESSORS, thread_name_prefix="hash")
-        self._receiving = 0
 
     async def begin(self, name: RepositoryName, algorithm: str = CANONICAL) -> Session:
         """Open a session (end-4a, end-4c)."""
@@ -190,18 +184,9 @@ class UploadSessions:
         def write(block: memoryview) -> None:
             if limit is not None and upload.size + len(block) > limit:
                 raise _too_long(start, chunk, limit)
-            if len(block) >= _WORTH_A_THREAD and self._receiving < _PROCESSORS:
-                # an upload that has a processor to spare hashes a block while it is written
-                hashing = self._hashing.submit(hasher.update, block)
-                try:
-                    upload.write(block)
-                finally:
-                    hashing.result()
-            else:
-                upload.write(block)
-                hasher.update(block)
+            upload.write(block)
+            hasher.update(block)
 
-        self._receiving += 1
         try:
             await body.pump(write)
             _check_length(upload.size - start, chunk)
@@ -209,7 +194,6 @@ class UploadSessions:
             await _to_its_end(upload.truncate, start)
             raise
         finally:
-            self._receiving -= 1
             if hasher.offset == upload.size:
                 self._keep(session, hasher)
         return hasher

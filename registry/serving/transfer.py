@@ -18,7 +18,7 @@ from enum import Enum
 
 _PATIENCE_MS = 20
 _TURN_SECONDS = 0.25
-_BUFFER = 512 * 1024
+_BUFFER = 1024 * 1024
 
 
 class Progress(Enum):
