@@ -3,7 +3,8 @@
 A repository is a border: nothing is readable through it that was not pushed or mounted into it.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from registry.content import catalog, keyspace, mediatypes
@@ -25,6 +26,8 @@ from registry.content.referrer_index import ReferrerIndex, ReferrersPage
 from registry.content.tag_store import TagStore
 from registry.content.upload_sessions import UploadSessions
 from storage_backends.base import StorageBackend
+
+_YIELD_EVERY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +157,29 @@ class Registry:
     async def _check_references(self, name: RepositoryName, manifest: Manifest) -> None:
         if not self.rules.check_references:
             return
-        missing = [blob for blob in manifest.blobs if not await self._may_use(name, blob)]
+        missing = await self._missing(name, manifest.blobs, self._may_use)
         if not self.rules.allow_sparse_indexes:
-            # build caches list blobs among an index's manifests
-            missing += [
-                child
-                for child in manifest.manifests
-                if not await self._manifests.has(name, child.digest) and not await self.blobs.has(name, child.digest)
-            ]
+            missing += await self._missing(name, manifest.manifests, self._is_child)
         if missing:
             raise ReferencesUnknown(list(dict.fromkeys(str(descriptor.digest) for descriptor in missing)))
+
+    @staticmethod
+    async def _missing(
+        name: RepositoryName,
+        descriptors: Sequence[Descriptor],
+        is_there: Callable[[RepositoryName, Descriptor], Awaitable[bool]],
+    ) -> list[Descriptor]:
+        missing = []
+        for number, descriptor in enumerate(descriptors, 1):
+            if not await is_there(name, descriptor):
+                missing.append(descriptor)
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)  # a manifest can have tens of thousands: other requests get the event loop
+        return missing
+
+    async def _is_child(self, name: RepositoryName, child: Descriptor) -> bool:
+        """True if an index may name it: a manifest that is here, or a blob, as build caches list them."""
+        return await self._manifests.has(name, child.digest) or await self.blobs.has(name, child.digest)
 
     async def _may_use(self, name: RepositoryName, blob: Descriptor) -> bool:
         foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS

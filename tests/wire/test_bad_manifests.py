@@ -13,7 +13,8 @@ from tests.wire.wire import Wire, raw_exchange
 
 _EMPTY_INDEX = json.loads(index([]).manifest.data)
 _IMAGE = json.loads(image([]).manifest.data)
-_DEEP = 100_000
+_DEEP = 30_000
+_DEEPER = 100_000
 _LAYER: dict[str, object] = {"mediaType": "a/b", "digest": digest_of(b""), "size": 0}
 
 
@@ -38,7 +39,8 @@ _BAD: list[tuple[str, str, bytes, str]] = [
     ("a byte order mark", OCI_INDEX, json.dumps(_EMPTY_INDEX).encode("utf-8-sig"), "BOM"),
     ("broken UTF-8", OCI_INDEX, b'{"a": "\xff"}', "not UTF-8 at byte 7"),
     ("deep arrays", OCI_INDEX, b"[" * _DEEP + b"]" * _DEEP, "nested too deeply"),
-    ("deep objects", OCI_INDEX, b'{"a":' * _DEEP + b"1" + b"}" * _DEEP, "nested too deeply"),
+    ("deeper arrays", OCI_INDEX, b"[" * _DEEPER + b"]" * _DEEPER, "too many values for its size"),
+    ("deep objects", OCI_INDEX, b'{"a":' * _DEEPER + b"1" + b"}" * _DEEPER, "nested too deeply"),
     (
         "depth in a member",
         OCI_INDEX,

@@ -39,9 +39,11 @@ _DEEP = 100_000
         (b'{"b": {"a": 1, "c": 2, "a": 3}}', "the key 'a' stands twice"),
         (b'{"a": 1, "\\u0061": 2}', "the key 'a' stands twice"),
         (b'{"' + b"k" * 5000 + b'": 1, "' + b"k" * 5000 + b'": 2}', "stands twice"),
-        (b"[" * _DEEP, "nested too deeply"),
-        (b'{"a":' * _DEEP, "nested too deeply"),
-        (b"[" * _DEEP + b"]" * _DEEP, "nested too deeply"),
+        (b"[" * 30_000, "nested too deeply"),
+        (b'{"a":' * 10_000, "nested too deeply"),
+        (b"[" * 30_000 + b"]" * 30_000, "nested too deeply"),
+        (b'{"x":"' + b"x" * _DEEP * 10 + b'","y":' + b"[" * _DEEP, "nested too deeply"),
+        (b"[" * _DEEP + b"]" * _DEEP, "too many values for its size"),
         (b"1" * 5000, "digits"),
         (b'{"size": -' + b"9" * 100_000 + b"}", "digits"),
     ],
@@ -61,6 +63,32 @@ def test_a_refused_document_costs_no_time() -> None:
             strict_json.loads(data)
 
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("item", [b"[]", b"{}", b"1", b'""', b'{"a":{}}'])
+def test_a_large_document_of_nothing_but_values_is_refused(item: bytes) -> None:
+    """Read, it would take a hundred megabytes, and hold up everybody else meanwhile."""
+    data = b'{"x":[' + b",".join([item] * 400_000) + b"]}"
+
+    with pytest.raises(JSONInvalid, match="too many values for its size"):
+        strict_json.loads(data)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": "[{," * 1_000_000},
+        {"text": '\\",' * 500_000},
+        {f"key {n}": "value" for n in range(100_000)},
+        [
+            {"mediaType": "a/b", "digest": f"sha256:{n:064}", "size": n, "platform": {"os": "linux"}}
+            for n in range(20_000)
+        ],
+        [[]] * 10_000,
+    ],
+)
+def test_a_large_document_that_says_something_is_read(value: object) -> None:
+    assert strict_json.loads(json.dumps(value).encode()) == value
 
 
 def test_lone_surrogates_that_are_escaped_are_text_that_can_be_written_again() -> None:
