@@ -5,16 +5,18 @@ and under TLS, the ASGI messages are poured. Knows ASGI; must not know what the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.types import Receive
 
+from registry.api.parsing import content_length
 from registry.api.request import Request
 from registry.content.bodies import Body, Write
 from registry.content.errors import ManifestTooLarge, UploadInterrupted
 
 _BLOCK = 256 * 1024
 """Blocks are gathered up to this size, so that a thread is not entered for every few bytes that arrive."""
+_SMALL = 64 * 1024
 
 
 class _MessageBody:
@@ -47,16 +49,25 @@ def upload_body(request: Request) -> Body:
     return direct if direct is not None else _MessageBody(request.receive)
 
 
-async def read_manifest(request: Request, limit: int) -> bytes:
-    """A whole body of at most `limit` bytes. Raises `ManifestTooLarge`, at once if the client announces as much."""
-    announced = request.header(b"content-length")
-    data = bytearray()
-    if announced is not None and announced.isdigit() and int(announced) > limit:
+async def read_manifest(request: Request, limit: int, on_large: Callable[[], None]) -> bytes:
+    """A whole body of at most `limit` bytes. Raises `ManifestTooLarge`, at once if the client announces as much.
+
+    `on_large` is called once before more than 64 KiB are kept, and may raise to refuse that.
+    """
+    announced = content_length(request.header(b"content-length")) or 0
+    if announced > limit:
         raise _too_large(limit)
+    is_large = announced > _SMALL
+    if is_large:
+        on_large()
+    data = bytearray()
     async for block in _messages(request.receive):
         data += block
         if len(data) > limit:
             raise _too_large(limit)
+        if len(data) > _SMALL and not is_large:
+            is_large = True
+            on_large()
     return bytes(data)
 
 

@@ -13,6 +13,8 @@ from registry.content import errors as content
 from storage_backends import errors as storage
 
 _log = logging.getLogger(__name__)
+_MAX_ITEMS = 1000
+"""No image has so many layers, and an answer must not be larger than the question."""
 
 
 class ApiError(Exception):
@@ -119,10 +121,12 @@ def _item(code: str, message: str, detail: object) -> dict[str, object]:
 
 def _items(code: str, error: Exception) -> list[dict[str, object]]:
     if isinstance(error, content.ReferencesUnknown):
-        return [
+        items = [
             _item(code, f"{digest} is not in this repository; push it before the manifest", {"digest": digest})
-            for digest in error.missing
+            for digest in error.missing[:_MAX_ITEMS]
         ]
+        more = len(error.missing) - len(items)
+        return [*items, _item(code, f"{more} more are not in this repository", None)] if more else items
     if isinstance(error, content.ContentError):
         return [_item(code, error.message, error.detail)]
     return [_item(code, str(error), None)]

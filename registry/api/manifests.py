@@ -1,13 +1,19 @@
 """Manifests: end-3 (GET, HEAD), end-7 (PUT) and end-9 (DELETE)."""
 
+from contextlib import ExitStack
+
 from registry.api.bodies import read_manifest
 from registry.api.errors import DeletionDisabled, ParameterInvalid
 from registry.api.options import ApiOptions
 from registry.api.parsing import matches_etag
+from registry.api.places import Places
 from registry.api.request import Answer, Request, header
 from registry.content.digest import Digest
 from registry.content.names import Tag, parse_reference
 from registry.content.repository import Registry
+
+_LARGE_AT_ONCE = 8
+"""So many manifests of more than 64 KiB are held in memory at a time; hardly one in a thousand is that large."""
 
 
 class Manifests:
@@ -16,6 +22,7 @@ class Manifests:
     def __init__(self, registry: Registry, options: ApiOptions) -> None:
         self._registry = registry
         self._options = options
+        self._places = Places(_LARGE_AT_ONCE, "large manifests are being pushed")
 
     async def get(self, request: Request) -> Answer:
         """end-3: the manifest as it was pushed. HEAD is the same without the body."""
@@ -37,9 +44,11 @@ class Manifests:
         if tags and not isinstance(reference, Digest):
             raise ParameterInvalid("?tag= goes with a manifest that is pushed by digest")
         name = request.name
-        data = await read_manifest(request, self._registry.rules.max_manifest_bytes)
         media_type = (request.header(b"content-type") or "").partition(";")[0].strip().lower() or None
-        pushed = await self._registry.put_manifest(name, reference, data, media_type, tags)
+        with ExitStack() as held:
+            limit = self._registry.rules.max_manifest_bytes
+            data = await read_manifest(request, limit, on_large=lambda: held.enter_context(self._places.take()))
+            pushed = await self._registry.put_manifest(name, reference, data, media_type, tags)
         base = self._options.locations.base(request.scope)
         answer = Answer(
             201,

@@ -1,12 +1,9 @@
 """Uploads: end-4a/b/c and end-11 (POST), end-5 (PATCH), end-6 (PUT), end-13 (GET), end-14 (DELETE)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from registry.api.bodies import upload_body
-from registry.api.errors import TooManyUploads
 from registry.api.options import ApiOptions
 from registry.api.parsing import chunk_range, content_length
+from registry.api.places import Places
 from registry.api.request import Answer, Request, header
 from registry.content.digest import CANONICAL, Digest
 from registry.content.errors import DigestInvalid
@@ -21,7 +18,7 @@ class Uploads:
     def __init__(self, registry: Registry, options: ApiOptions) -> None:
         self._registry = registry
         self._options = options
-        self._running = 0
+        self._places = Places(options.max_uploads, "uploads are running, as many as server.max_uploads allows")
 
     async def begin(self, request: Request) -> Answer:
         """end-4a and end-4c: open a session; end-4b: take a whole blob; end-11: mount one."""
@@ -33,7 +30,7 @@ class Uploads:
                 return self._created(request, digest)
         elif (text := request.parameter("digest")) is not None:
             digest = Digest.parse(text)
-            with self._place():
+            with self._places.take():
                 await self._registry.uploads.push(request.name, digest, upload_body(request))
             return self._created(request, digest)
         session = await self._registry.uploads.begin(request.name, request.parameter("digest-algorithm") or CANONICAL)
@@ -47,7 +44,7 @@ class Uploads:
     async def append(self, request: Request) -> Answer:
         """end-5: the next chunk, or (without Content-Range) the rest as it comes."""
         session = self._session(request)
-        with self._place():
+        with self._places.take():
             offset = await self._registry.uploads.append(session, upload_body(request), _chunk(request))
         return self._status(request, session, 202, offset)
 
@@ -58,7 +55,7 @@ class Uploads:
         if text is None:
             raise DigestInvalid("the request that ends an upload needs ?digest=<digest of the blob>")
         digest = Digest.parse(text)
-        with self._place():
+        with self._places.take():
             await self._registry.uploads.finish(session, digest, upload_body(request), _chunk(request))
         return self._created(request, digest)
 
@@ -69,18 +66,6 @@ class Uploads:
 
     def _session(self, request: Request) -> Session:
         return Session.parse(request.name, request.route.argument)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._running >= self._options.max_uploads:
-            raise TooManyUploads(
-                f"{self._running} uploads are running, as many as server.max_uploads allows; try again in a moment"
-            )
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
     def _created(self, request: Request, digest: Digest) -> Answer:
         base = self._options.locations.base(request.scope)

@@ -100,7 +100,8 @@ class ReferencesUnknown(ContentError):
     """The manifest needs content that the repository does not have; `missing` names each digest."""
 
     def __init__(self, missing: Sequence[str]) -> None:
-        super().__init__(f"the manifest needs content that is not in this repository: {', '.join(missing)}")
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        super().__init__(f"the manifest needs content that is not in this repository: {', '.join(missing[:10])}{more}")
         self.missing = tuple(missing)
 
 

@@ -127,7 +127,9 @@ def test_ten_thousand_references_that_are_not_there(repository: Repository, stor
         reply = repository.put_manifest("latest", json.dumps({**_IMAGE, "layers": layers}).encode())
 
     assert (reply.status, set(reply.codes)) == (404, {"MANIFEST_BLOB_UNKNOWN"})
-    assert len(reply.codes) == 10_001
+    assert len(reply.codes) == 1001, "the first thousand by name, and how many more there are"
+    assert reply.json["errors"][-1]["message"] == "9001 more are not in this repository"
+    assert len(reply.body) < 500_000
 
 
 def test_annotations_as_large_as_fits_are_kept(repository: Repository) -> None:
@@ -150,7 +152,7 @@ def test_annotations_beyond_the_limit(repository: Repository, storage: Storage) 
             assert (reply.status, reply.codes) == (413, ["MANIFEST_INVALID"])
 
 
-@pytest.mark.parametrize("announced", [4 * 1024 * 1024 + 1, 10**12, 10**18])
+@pytest.mark.parametrize("announced", [4 * 1024 * 1024 + 1, 10**12, 10**17])
 def test_a_manifest_that_is_announced_too_large_is_not_waited_for(
     repository: Repository, storage: Storage, announced: int
 ) -> None:

@@ -227,3 +227,47 @@ async def test_a_server_that_gives_no_raw_path_is_served_as_well(api: RegistryAp
     await _push(api)
 
     assert (await call(api, "GET", "/v2/a/tags/list", raw_path=None)).json["tags"] == ["latest"]
+
+
+async def test_large_manifests_beyond_their_places_are_asked_to_come_again_and_small_ones_are_not(
+    api: RegistryApi,
+) -> None:
+    large = encoded(index(padding="x" * 70_000))
+    go_on = asyncio.Event()
+    waiting = 0
+    all_wait = asyncio.Event()
+
+    def push(tag: str) -> asyncio.Task[list[Message]]:
+        sent: list[Message] = []
+        parts = [large[:66_000], large[66_000:]]
+
+        async def receive() -> Message:
+            nonlocal waiting
+            if len(parts) == 1:
+                waiting += 1
+                if waiting == 8:
+                    all_wait.set()
+                await go_on.wait()
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        path = f"/v2/a/manifests/{tag}"
+        scope = {"method": "PUT", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+
+        async def run() -> list[Message]:
+            await api({"type": "http", **scope}, receive, send)
+            return sent
+
+        return asyncio.create_task(run())
+
+    running = [push(f"t{number}") for number in range(8)]
+    await all_wait.wait()
+    reply = await call(api, "PUT", "/v2/a/manifests/large", body=large)
+    assert (reply.status, reply.codes) == (429, ["TOOMANYREQUESTS"])
+    await _push(api, "a", "small")
+    go_on.set()
+
+    assert [(await task)[0]["status"] for task in running] == [201] * 8
+    assert (await call(api, "PUT", "/v2/a/manifests/large", body=large)).status == 201

@@ -91,23 +91,40 @@ async def test_a_body_that_the_server_pours_itself_is_taken_as_it_is() -> None:
     assert upload_body(_request(extensions={"cargohold.body": direct})) is direct
 
 
+def _unexpected() -> None:
+    raise AssertionError("the body is small")
+
+
+@pytest.mark.parametrize("announced", [[], [(b"content-length", b"70000")]])
+async def test_a_large_manifest_is_taken_only_if_there_is_a_place_for_it(
+    announced: list[tuple[bytes, bytes]],
+) -> None:
+    asked: list[int] = []
+    parts = _parts(bytes(40_000), bytes(20_000), bytes(10_000))
+
+    data = await read_manifest(_request(*parts, _END, headers=announced), 100_000, lambda: asked.append(1))
+    assert (len(data), asked) == (70_000, [1])
+    with pytest.raises(AssertionError, match="small"):
+        await read_manifest(_request(*parts, _END, headers=announced), 100_000, _unexpected)
+
+
 async def test_a_manifest_is_read_whole() -> None:
-    assert await read_manifest(_request(*_parts(b"{", b"}"), _END), 2) == b"{}"
+    assert await read_manifest(_request(*_parts(b"{", b"}"), _END), 2, _unexpected) == b"{}"
 
 
-@pytest.mark.parametrize("announced", [b"3", b"99999999999999999999"])
+@pytest.mark.parametrize("announced", [b"3", b"9" * 18])
 async def test_a_manifest_that_is_announced_too_large_is_not_read(announced: bytes) -> None:
     with pytest.raises(ManifestTooLarge, match="larger than the 2 bytes that this registry accepts"):
-        await read_manifest(_request(headers=[(b"content-length", announced)]), 2)
+        await read_manifest(_request(headers=[(b"content-length", announced)]), 2, _unexpected)
 
 
 async def test_a_manifest_that_turns_out_too_large_is_read_no_further() -> None:
     request = _request(*_parts(b"{", b"}", b"!"))
 
     with pytest.raises(ManifestTooLarge):
-        await read_manifest(request, 2)
+        await read_manifest(request, 2, _unexpected)
 
 
 async def test_a_manifest_that_is_cut_off_is_none() -> None:
     with pytest.raises(UploadInterrupted):
-        await read_manifest(_request(*_parts(b"{"), _GONE), 100)
+        await read_manifest(_request(*_parts(b"{"), _GONE), 100, _unexpected)
