@@ -110,3 +110,20 @@ async def test_a_request_that_is_given_up_holds_its_session_until_the_storage_is
         await append
 
     assert await uploads.offset(session) == 0
+
+
+async def test_the_hash_of_bytes_that_did_not_arrive_is_never_believed(
+    backend: FailingBackend, uploads: UploadSessions, name: RepositoryName
+) -> None:
+    """Other bytes of the same number may take their place, through another process."""
+    session = await uploads.begin(name)
+    backend.write_error, backend.room = StorageFull("full"), 0
+    with pytest.raises(StorageFull):
+        await uploads.append(session, Poured(_DATA))
+    backend.write_error = None
+    other = bytes(len(_DATA))
+    await UploadSessions(backend).append(session, Poured(other))
+
+    await uploads.finish(session, Digest.of(other), Poured())
+
+    assert (await backend.get(keyspace.blob(Digest.of(other)))).data == other
