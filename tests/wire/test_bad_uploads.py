@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -165,7 +166,11 @@ def test_a_short_body_with_garbage_right_behind_it(repository: Repository, stora
             assert connection.recv(1) == b""
         assert repository.call("HEAD", f"blobs/{digest}").status == 404
         assert repository.offset(location) in (0, 1000)
-        repository.wire.call("DELETE", location)
+        # the connection is refused before the request that it cut off has let go of the session
+        deadline = time.monotonic() + 10
+        while (status := repository.wire.call("DELETE", location).status) == 409 and time.monotonic() < deadline:
+            continue
+        assert status == 204
 
 
 @pytest.mark.parametrize("last", [100_998, 101_000])
