@@ -5,6 +5,7 @@ wire as the test wrote it.
 """
 
 import http.client
+import io
 import json
 import re
 import socket
@@ -131,9 +132,41 @@ def raw_exchange(connection: socket.socket, data: bytes) -> Reply:
 
 
 def read_reply(connection: socket.socket, method: str = "GET") -> Reply:
-    """Read one answer from a connection."""
-    response = http.client.HTTPResponse(connection, method=method)
+    """Read one answer from a connection, and not a byte more: the next one may be behind it."""
+    response = http.client.HTTPResponse(_Exact(connection), method=method)  # type: ignore[arg-type]
     response.begin()
     reply = Reply(method, response.status, response.headers, response.read())
     check(reply)
     return reply
+
+
+class _Exact(io.RawIOBase):
+    """A connection as the file that http.client reads from; takes no more than it is asked for."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def makefile(self, _mode: str) -> "_Exact":
+        """What http.client calls first."""
+        return self
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """A line, of at most `size` bytes."""
+        line = b""
+        while not line.endswith(b"\n") and len(line) != size:
+            byte = self._connection.recv(1)
+            if not byte:
+                break
+            line += byte
+        return line
+
+    def read(self, size: int = -1) -> bytes:
+        """`size` bytes, fewer only at the end."""
+        data = bytearray()
+        while size < 0 or len(data) < size:
+            block = self._connection.recv(65536 if size < 0 else size - len(data))
+            if not block:
+                break
+            data += block
+        return bytes(data)
