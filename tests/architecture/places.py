@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("registry", "storage_backends", "config")
+PACKAGES = ("registry", "auth", "storage_backends", "config")
 DOCS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 
 
