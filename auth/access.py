@@ -70,8 +70,7 @@ class ResourceScope:
     @property
     def wanted(self) -> Actions:
         """The actions on a repository that are asked for, `*` taken as all."""
-        known = {word for word in self.actions if word == "*" or word in Action}
-        return parse_actions(known)
+        return parse_actions(word for word in self.actions if word == "*" or word in Action.__members__.values())
 
 
 def parse_scopes(texts: Iterable[str]) -> list[ResourceScope]:

@@ -20,9 +20,9 @@ def check_pattern(pattern: str) -> str:
     """The pattern as it is. Raises `ScopeInvalid` if it can match nothing or does not mean what it seems to."""
     if not pattern or pattern.startswith("/") or pattern.endswith("/") or "//" in pattern:
         raise ScopeInvalid(f"{pattern!r} is not a pattern; write it as names are: team/app, team/*, team/**")
-    for token in _TOKEN.findall(pattern):
-        if token in "{}" or any(character in token for character in " \t\r\n:,[]()|^$\\"):
-            raise ScopeInvalid(f"{pattern!r}: {token!r} has no meaning here; a pattern has *, **, ? and {{user}}")
+    for part in _TOKEN.findall(pattern):
+        if part in "{}" or any(character in part for character in " \t\r\n:,[]()|^$\\"):
+            raise ScopeInvalid(f"{pattern!r}: {part!r} has no meaning here; a pattern has *, **, ? and {{user}}")
     return pattern
 
 
