@@ -23,7 +23,7 @@ from storage_backends.filesystem import FilesystemBackend
 
 def build_backend(settings: Settings) -> StorageBackend:
     """The storage that the settings name."""
-    return FilesystemBackend(settings.storage.root, scratch=keyspace.SCRATCH)
+    return FilesystemBackend(settings.storage.root, scratch=keyspace.SCRATCH, private=keyspace.AUTH)
 
 
 def build_registry(settings: Settings, backend: StorageBackend) -> Registry:

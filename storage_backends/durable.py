@@ -39,9 +39,9 @@ def metadata_is_ordered(root: str) -> bool:
     return False
 
 
-def create(path: str) -> int:
-    """Create a file that must not exist, for writing and reading; return its descriptor."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+def create(path: str, mode: int = 0o666) -> int:
+    """Create a file that must not exist, for writing and reading; return its descriptor. The umask narrows `mode`."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
 def write(fd: int, block: memoryview, offset: int) -> int:

@@ -33,9 +33,12 @@ T = TypeVar("T")
 
 
 class FilesystemBackend(StorageBackend):
-    """Objects as files below `root`; `scratch` (a prefix of keys) takes temporary files and locks."""
+    """Objects as files below `root`; `scratch` (a prefix of keys) takes temporary files and locks.
 
-    def __init__(self, root: Path, scratch: str = "cargohold/v1/tmp", threads: int = 16) -> None:
+    Small objects whose keys begin with `private` can be read by this user alone.
+    """
+
+    def __init__(self, root: Path, scratch: str = "cargohold/v1/tmp", threads: int = 16, *, private: str = "") -> None:
         self._root = str(root.absolute())
         self._scratch = f"{self._root}/{scratch}"
         try:
@@ -44,7 +47,7 @@ class FilesystemBackend(StorageBackend):
             raise Unavailable(
                 f"cannot use {self._root} as storage: {error.strerror}; choose a directory that the server may write to"
             ) from error
-        self._publisher = Publisher(self._root, self._scratch)
+        self._publisher = Publisher(self._root, self._scratch, private)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="storage")
         self._small: SettledCache[StoredObject] = SettledCache(_SMALL_TOTAL)
         self._names: SettledCache[Sequence[str]] = SettledCache(_NAMES_TOTAL)

@@ -25,10 +25,14 @@ def version_of(status: os.stat_result) -> str:
 
 
 class Publisher:
-    """Writes below `root`, with temporary files and locks in the directory `scratch`."""
+    """Writes below `root`, with temporary files and locks in the directory `scratch`.
 
-    def __init__(self, root: str, scratch: str) -> None:
+    What lies below the prefix `private` (of keys) can be read by this user alone.
+    """
+
+    def __init__(self, root: str, scratch: str, private: str = "") -> None:
         self.root = root
+        self._private = private
         self._scratch = scratch
         self._locks = f"{scratch}/locks"
         self._ordered = durable.metadata_is_ordered(root)
@@ -39,18 +43,18 @@ class Publisher:
 
     def put_all(self, items: Sequence[tuple[str, bytes]]) -> None:
         """Place several objects; they become visible in order."""
-        with self._written([data for _, data in items]) as names:
+        with self._written(items) as names:
             self._place([(name, key) for name, (key, _) in zip(names, items, strict=True)])
 
     def commit(self, fd: int, path: str, key: str, also: Sequence[tuple[str, bytes]]) -> None:
         """Place a finished file at `key`, then the small objects `also`."""
-        with as_writing(key), self._written([data for _, data in also]) as names:
+        with as_writing(key), self._written(also) as names:
             durable.sync_file(fd)
             self._place([(path, key), *((name, place) for name, (place, _) in zip(names, also, strict=True))])
 
     def put_if_absent(self, key: str, data: bytes) -> None:
         """Place an object where none is; of several processes one succeeds. Raises `AlreadyExists`."""
-        with self._written([data]) as [name], as_writing(key):
+        with self._written([(key, data)]) as [name], as_writing(key):
             try:
                 with self._lock(key, fcntl.LOCK_SH):
                     self._into_place(durable.link, name, key)
@@ -60,7 +64,7 @@ class Publisher:
 
     def put_if_match(self, key: str, data: bytes, version: str) -> None:
         """Replace the object of that version. Raises `VersionMismatch`."""
-        with self._written([data]) as [name], as_writing(key):
+        with self._written([(key, data)]) as [name], as_writing(key):
             with self._lock(key, fcntl.LOCK_EX):
                 try:
                     found = version_of(os.stat(self.path(key)))
@@ -133,21 +137,21 @@ class Publisher:
             os.close(origin)
 
     @contextmanager
-    def _written(self, contents: Sequence[bytes]) -> Iterator[list[str]]:
-        """Temporary files with these contents, on the disk; removed at the end if they were not renamed."""
+    def _written(self, items: Sequence[tuple[str, bytes]]) -> Iterator[list[str]]:
+        """Temporary files with what shall lie at these keys, on the disk; removed if they are not renamed."""
         names: list[str] = []
         try:
             with as_writing("a temporary file"):
-                for data in contents:
+                for key, data in items:
                     names.append(self._temporary())
-                    self._write(names[-1], data)
+                    self._write(names[-1], data, private=bool(self._private) and key.startswith(self._private))
             yield names
         finally:
             for name in names:
                 _discard(name)
 
-    def _write(self, name: str, data: bytes) -> None:
-        fd = durable.create(name)
+    def _write(self, name: str, data: bytes, *, private: bool) -> None:
+        fd = durable.create(name, 0o600 if private else 0o666)
         try:
             block, offset = memoryview(data), 0
             while offset < len(data):

@@ -11,6 +11,7 @@ docker/registry/v2/                                   as Docker's distribution l
             └── index/<alg>/<hex>/link                what the tag has ever named
 cargohold/v1/                                         ours, beside it
 ├── tmp/                                              the filesystem backend's scratch
+├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
 └── repositories/<name>/
     ├── _media_types/<alg>/<hex>                      media type as pushed, where the bytes do not say it
@@ -28,6 +29,7 @@ from registry.content.names import RepositoryName, Tag
 REPOSITORIES = "docker/registry/v2/repositories/"
 OWN_REPOSITORIES = "cargohold/v1/repositories/"
 SCRATCH = "cargohold/v1/tmp"
+AUTH = "cargohold/v1/auth/"
 MANIFESTS = "_manifests"
 
 
