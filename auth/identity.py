@@ -1,7 +1,9 @@
 """Who somebody is: the result of every login, whatever the credential was. Values only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 from auth.access import Grant
 
@@ -40,6 +42,23 @@ class Identity:
     groups: frozenset[str] = frozenset()
     scope: tuple[Grant, ...] | None = None
     credential: Credential = Credential("none")
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """What `as_plain` has written. Raises `KeyError`, `TypeError` or `ValueError` if it has not."""
+        scope = None if data["scope"] is None else tuple(Grant.parse(text) for text in data["scope"])
+        credential = Credential(*data["credential"])
+        return cls(Kind(data["kind"]), data["name"], frozenset(data["groups"]), scope, credential)
+
+    def as_plain(self) -> dict[str, object]:
+        """In plain values, for JSON."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "groups": sorted(self.groups),
+            "scope": None if self.scope is None else [str(grant) for grant in self.scope],
+            "credential": [self.credential.kind, self.credential.id, self.credential.stamp],
+        }
 
     def __str__(self) -> str:
         """`alice`, `robot:ci`, `anonymous`."""

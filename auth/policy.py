@@ -84,6 +84,11 @@ class Policy:
     read_only: bool = False
     _decided: dict[tuple[Identity, str], Actions] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def is_open(self) -> bool:
+        """True if everybody may do everything."""
+        return self.rules == OPEN_RULES
+
     def decide(self, identity: Identity, name: str) -> Actions:
         """What somebody may do with a repository, whether it exists or not."""
         known = self._decided.get((identity, name))
@@ -183,6 +188,8 @@ class Policy:
 
 DEFAULT_RULES = (Rule((Subject("authenticated"),), ("**",), EVERYTHING - {Action.ADMIN}, where="the default"),)
 """Without any rule: whoever has logged in as a user may do everything but administer."""
+OPEN_RULES = (Rule((Subject("anonymous"),), ("**",), EVERYTHING, where="no login is asked for"),)
+"""Without authentication."""
 
 
 def effective_groups(policy: Policy, identity: Identity) -> Sequence[str]:

@@ -6,9 +6,10 @@ Knows settings only; `missing_files` is the one look at the world outside.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from config.addresses import TcpAddress
-from config.names import SettingPath
+from config.positions import Location
 from config.settings import Settings
 
 
@@ -16,13 +17,16 @@ from config.settings import Settings
 class Problem:
     """A setting that does not go with the others."""
 
-    path: SettingPath
+    path: Location
     message: str
 
 
 def problems(settings: Settings) -> Iterator[Problem]:
     """Everything that does not fit together."""
     yield from _access(settings)
+    yield from _auth(settings)
+    yield from _ldap(settings)
+    yield from _issuers(settings)
     yield from _tls(settings)
     if settings.registry.catalog_page_size > settings.registry.max_page_size:
         yield Problem(
@@ -33,26 +37,86 @@ def problems(settings: Settings) -> Iterator[Problem]:
 
 def missing_files(settings: Settings) -> Iterator[Problem]:
     """Files that the settings name and this process cannot read."""
-    for name in ("certificate", "key", "client_ca"):
-        path = getattr(settings.server.tls, name)
+    for location, path in _files(settings):
         if path is not None and not os.access(path, os.R_OK):
             reason = "cannot be read by this user" if path.exists() else "is not there"
-            yield Problem(("server", "tls", name), f"{path} {reason}")
+            yield Problem(location, f"{path} {reason}")
+
+
+def _files(settings: Settings) -> Iterator[tuple[Location, Path | None]]:
+    tls, auth = settings.server.tls, settings.auth
+    for name in ("certificate", "key", "client_ca"):
+        yield ("server", "tls", name), getattr(tls, name)
+    yield ("auth", "htpasswd"), auth.htpasswd
+    for name in ("ca_file", "bind_password_file"):
+        yield ("auth", "ldap", name), getattr(auth.ldap, name)
+    for number, issuer in enumerate(auth.issuers):
+        for name in ("jwks_file", "ca_file", "token_file"):
+            yield ("auth", "issuers", number, name), getattr(issuer, name)
 
 
 def _access(settings: Settings) -> Iterator[Problem]:
     address = settings.server.address
     if not isinstance(address, TcpAddress) or address.is_loopback:
         return
-    if settings.access.allow_anonymous_writes or settings.server.tls.client_ca is not None:
+    closed = settings.auth.is_on or settings.server.tls.client_ca is not None
+    if closed or settings.access.allow_anonymous_writes:
         return
     yield Problem(
         ("server", "listen"),
         f"{address} can be reached from other machines, and no authentication is configured: anyone there could push"
-        " and delete. Listen on 127.0.0.1 or on a Unix socket, ask for client certificates (server.tls.client_ca), or,"
-        " if that is what you want, say so: access.allow_anonymous_writes: true, or --allow-anonymous-writes, or"
+        " and delete. Say who may log in (auth.htpasswd, or auth.enabled and `cargohold user add`), ask for client"
+        " certificates (server.tls.client_ca), listen on 127.0.0.1 or on a Unix socket, or, if that is what you want,"
+        " say so: access.allow_anonymous_writes: true, or --allow-anonymous-writes, or"
         " CARGOHOLD_ACCESS__ALLOW_ANONYMOUS_WRITES=true",
     )
+
+
+def _auth(settings: Settings) -> Iterator[Problem]:
+    auth, rules = settings.auth, settings.access.rules
+    if rules is not None and not auth.is_on:
+        yield Problem(
+            ("access", "rules"),
+            "would not be asked: nobody has to log in. Say who may (auth.htpasswd, auth.ldap, …), or set auth.enabled and"
+            " make users with `cargohold user add`",
+        )
+    if not auth.url:
+        return
+    if auth.htpasswd or auth.users or auth.ldap.url or auth.issuers:
+        yield Problem(("auth", "url"), "names another token service, which is where users, ldap and issuers belong")
+    if rules is None:
+        yield Problem(
+            ("auth", "url"),
+            "names another token service: write the rules that this registry keeps to as access.rules, the same as there",
+        )
+
+
+def _ldap(settings: Settings) -> Iterator[Problem]:
+    ldap = settings.auth.ldap
+    if not ldap.url:
+        return
+    if not ldap.url.startswith(("ldap://", "ldaps://")):
+        yield Problem(("auth", "ldap", "url"), "begins with ldap:// or ldaps://")
+    if not ldap.user_dn and not ldap.user_base:
+        yield Problem(("auth", "ldap", "url"), "needs auth.ldap.user_base, where users are looked for, or user_dn")
+    if ldap.bind_password.get_secret_value() and ldap.bind_password_file:
+        yield Problem(("auth", "ldap", "bind_password"), "is given, and bind_password_file, too: keep one of them")
+    if ldap.start_tls and ldap.url.startswith("ldaps://"):
+        yield Problem(("auth", "ldap", "start_tls"), "goes with ldap://; ldaps:// is encrypted from the beginning")
+
+
+def _issuers(settings: Settings) -> Iterator[Problem]:
+    names: set[str] = set()
+    for number, issuer in enumerate(settings.auth.issuers):
+        if issuer.name in names:
+            yield Problem(("auth", "issuers", number, "name"), f"{issuer.name} is the name of another issuer already")
+        names.add(issuer.name)
+        if issuer.jwks_url and issuer.jwks_file:
+            yield Problem(("auth", "issuers", number, "jwks_url"), "is given, and jwks_file, too: keep one of them")
+        if not issuer.issuer.startswith(("https://", "http://")) and not (issuer.jwks_url or issuer.jwks_file):
+            yield Problem(
+                ("auth", "issuers", number, "issuer"), "is no URL: say where its keys are (jwks_url, jwks_file)"
+            )
 
 
 def _tls(settings: Settings) -> Iterator[Problem]:

@@ -5,14 +5,14 @@ variable, or flag.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from config.checks import problems
+from config.checks import Problem, problems
 from config.names import ENVIRONMENT_PREFIX, SettingPath, dotted, nearest, setting_paths, variable
 from config.positions import Document, Location, YamlError
 from config.settings import Settings
@@ -41,7 +41,7 @@ class Mistake:
         return f"{self.where}: {self.message}"
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """The settings cannot be used; `mistakes` names each."""
 
     def __init__(self, *mistakes: Mistake) -> None:
@@ -61,13 +61,34 @@ class _Layer:
     where: Callable[[Location, bool], str]
 
 
-def load(
-    file: Path | None = None, flags: Sequence[Flag] = (), *, environment: bool = True, fitting: bool = True
-) -> Settings:
-    """The settings that `file`, the environment and `flags` make together.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each was written."""
 
-    Raises `ConfigError` with all mistakes of the first source that has any. With `fitting` the values must also go with
-    each other, as a server needs it; who only reads the data need not ask for that.
+    settings: Settings
+    _layers: Sequence[_Layer]
+
+    def where(self, path: Location) -> str:
+        """`FILE:LINE:COLUMN`, variable or flag of the value that counts; empty if it is the default."""
+        for layer in reversed(self._layers):
+            value: Any = layer.data
+            for part in path:
+                value = _member(value, part)
+            if value is not None:
+                return layer.where(path, False)
+        return ""
+
+
+def read(
+    file: Path | None = None,
+    flags: Sequence[Flag] = (),
+    *,
+    environment: bool = True,
+    checks: Sequence[Callable[[Settings], Iterable[Problem]]] = (problems,),
+) -> Loaded:
+    """The settings that `file`, the environment and `flags` make together, fit for what `checks` look at.
+
+    Raises `ConfigError` with all mistakes of the first source that has any, or with all that the checks find.
     """
     layers: list[_Layer] = []
     if file is not None:
@@ -79,12 +100,22 @@ def load(
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _merge(merged, _checked(layer).model_dump(exclude_unset=True))
-    settings = Settings.model_validate(merged)
-    if not fitting:
-        return settings
-    if found := [Mistake(_origin(layers, problem.path), problem.message) for problem in problems(settings)]:
+    loaded = Loaded(Settings.model_validate(merged), layers)
+    found = [
+        Mistake(_origin(loaded, problem.path), problem.message)
+        for check in checks
+        for problem in check(loaded.settings)
+    ]
+    if found:
         raise ConfigError(*found)
-    return settings
+    return loaded
+
+
+def load(
+    file: Path | None = None, flags: Sequence[Flag] = (), *, environment: bool = True, fitting: bool = True
+) -> Settings:
+    """As `read`, without the places. Who only reads the data need not ask that the values go with each other."""
+    return read(file, flags, environment=environment, checks=(problems,) if fitting else ()).settings
 
 
 def _from_file(file: Path) -> _Layer:
@@ -161,15 +192,17 @@ def _mistake(detail: "ErrorDetails", layer: _Layer) -> Mistake:
     return Mistake(layer.where(path, False), f"{name}: {reason} (found {detail['input']!r})")
 
 
-def _origin(layers: Sequence[_Layer], path: SettingPath) -> str:
-    """Where the value that counts was given; the setting's name if it is the default."""
-    for layer in reversed(layers):
-        value: Any = layer.data
-        for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            return f"{layer.where(path, False)}: {dotted(path)}"
-    return dotted(path)
+def _origin(loaded: Loaded, path: Location) -> str:
+    """Where the value that counts was given, and its name; the name alone if it is the default."""
+    name, where = dotted(tuple(map(str, path))), loaded.where(path)
+    return f"{where}: {name}" if where else name
+
+
+def _member(value: Any, part: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(part)
+    inside = isinstance(value, list) and isinstance(part, int) and part < len(value)
+    return value[part] if inside else None
 
 
 def _names(path: Location) -> SettingPath:

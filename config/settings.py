@@ -1,75 +1,24 @@
 """Every setting of the server: its name, its type with its unit, its default. The only place where a default stands.
 
-Knows shapes and bounds of single values. What has to fit together is in `checks`; where values come from, in `load`.
+Knows shapes and bounds of single values. What has to fit together is in `checks`; where values come from, in `load`;
+who is who and who may do what, in `auth` and `access`.
 """
 
-import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import Field
 
+from config.access import AccessSettings
 from config.addresses import ListenAddress, parse_listen
-from config.units import parse_duration, parse_mode, parse_size
+from config.auth import AuthSettings
+from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
 
 _KIB = 1024
 _MIB = 1024 * 1024
 
 
-def _size(value: Any) -> Any:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _mode(value: Any) -> Any:
-    # a bare 0660 in YAML is a number already, and whether it was octal can no longer be seen
-    return parse_mode(value if isinstance(value, str) else "")
-
-
-def _words(value: Any) -> Any:
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _listen(text: str) -> str:
-    parse_listen(text)
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError as error:
-        raise ValueError("write an address or a network, such as 10.0.0.5 or 10.0.0.0/8") from error
-    return text
-
-
-def _external_url(text: str) -> str:
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
-        raise ValueError(
-            "write http:// or https://, the host, and a path if there is one: https://registry.example.com"
-        )
-    return text
-
-
-ByteCount = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0, le=7 * 86400)]
-FileMode = Annotated[int, BeforeValidator(_mode), PlainSerializer(lambda mode: f"{mode:04o}", return_type=str)]
-FilePath = Annotated[Path, Field(strict=False)]
-Listen = Annotated[str, AfterValidator(_listen)]
-Network = Annotated[str, AfterValidator(_network)]
-Url = Annotated[str, AfterValidator(_external_url)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """Encryption. Without a certificate the server speaks plain HTTP."""
 
     certificate: FilePath | None = None
@@ -77,7 +26,7 @@ class TlsSettings(_Section):
     client_ca: FilePath | None = None
 
 
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """The process: where it listens, how many workers it has, what it grants a client."""
 
     listen: Listen = "127.0.0.1:5000"
@@ -100,21 +49,21 @@ class ServerSettings(_Section):
         return parse_listen(self.listen)
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """The URLs that answers point to, and the proxies in front of the server."""
 
     relative_locations: bool = True
     external_url: Url = ""
-    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_words), Field(strict=False)] = ()
+    trusted_proxies: Networks = ()
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Where the data lies."""
 
     root: FilePath = Path("data")
 
 
-class RegistrySettings(_Section):
+class RegistrySettings(Section):
     """What may be stored, and how lists are paged. Page sizes are in entries."""
 
     max_manifest_bytes: Annotated[ByteCount, Field(ge=_KIB)] = 4 * _MIB
@@ -127,26 +76,22 @@ class RegistrySettings(_Section):
     max_page_size: Annotated[int, Field(ge=1)] = 10_000
 
 
-class AccessSettings(_Section):
-    """Who may write."""
-
-    allow_anonymous_writes: bool = False
-
-
-class LogSettings(_Section):
+class LogSettings(Section):
     """What is logged, and how."""
 
     format: Literal["auto", "text", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
     access: bool = True
+    audit: str = "auto"
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings. `Settings()` is the defaults; it reads no file and no environment."""
 
     server: ServerSettings = ServerSettings()
     http: HttpSettings = HttpSettings()
     storage: StorageSettings = StorageSettings()
     registry: RegistrySettings = RegistrySettings()
+    auth: AuthSettings = AuthSettings()
     access: AccessSettings = AccessSettings()
     log: LogSettings = LogSettings()

@@ -3,20 +3,30 @@
 The only place where parts are wired together, and where settings and constructors meet: constructors take values.
 """
 
+import os
 import sys
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auth.endpoint import TOKEN_PATH
+from auth.events import Emit
+from auth.policy_source import PolicySource
 from config.settings import Settings
 from registry.api.asgi import RegistryApi
-from registry.api.locations import Locations, networks
+from registry.api.audit import Audit
+from registry.api.gate import Gate, GateOptions
+from registry.api.locations import Locations
 from registry.api.options import ApiOptions
+from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
 from registry.ops.access_log import AccessLog
+from registry.ops.audit_log import AuditLog
 from registry.ops.health import Readiness, health_routes
 from registry.ops.line_writer import LineWriter
+from registry.proxies import Proxies, networks
 from storage_backends.base import StorageBackend
 from storage_backends.filesystem import FilesystemBackend
 
@@ -26,7 +36,7 @@ def build_backend(settings: Settings) -> StorageBackend:
     return FilesystemBackend(settings.storage.root, scratch=keyspace.SCRATCH, private=keyspace.AUTH)
 
 
-def build_registry(settings: Settings, backend: StorageBackend) -> Registry:
+def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySource) -> Registry:
     """The domain over a storage."""
     section = settings.registry
     return Registry(
@@ -38,38 +48,96 @@ def build_registry(settings: Settings, backend: StorageBackend) -> Registry:
             allow_sparse_indexes=section.allow_sparse_indexes,
             allow_foreign_layers=section.allow_foreign_layers,
         ),
+        lambda name, tag: policy.current().is_immutable(name, tag),
     )
 
 
-def build_api(settings: Settings, registry: Registry) -> ASGIApp:
-    """`/v2` over a registry."""
+def build_proxies(settings: Settings) -> Proxies:
+    """The reverse proxies whose word counts."""
+    return Proxies(networks(settings.http.trusted_proxies))
+
+
+def build_api(settings: Settings, registry: Registry, gate: Gate, emit: Emit | None) -> ASGIApp:
+    """`/v2` over a registry, behind a gate."""
     return RegistryApi(
         registry,
+        gate,
         ApiOptions(
-            locations=Locations(
-                relative=settings.http.relative_locations,
-                external_url=settings.http.external_url.rstrip("/"),
-                trusted_proxies=networks(settings.http.trusted_proxies),
-            ),
+            locations=_locations(settings),
             allow_delete=settings.registry.allow_delete,
             max_uploads=settings.server.max_uploads,
             default_page_size=settings.registry.catalog_page_size,
             max_page_size=settings.registry.max_page_size,
         ),
+        Audit(emit, build_proxies(settings)),
     )
 
 
-def build_app(settings: Settings) -> ASGIApp:
-    """The whole server: the API, health, and the access log around them."""
+def build_gate(settings: Settings, policy: PolicySource, auth: AuthParts | None) -> Gate:
+    """What stands in front of `/v2`; open if nobody has to log in."""
+    options = GateOptions(fixed_realm(settings), TOKEN_PATH, _locations(settings), build_proxies(settings))
+    return Gate(policy, auth.guard if auth is not None else None, options)
+
+
+def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIApp:
+    """The whole server: the API, the token service, health, and the logs around them.
+
+    From `source` the rules of access are read again when they change.
+    """
     backend = build_backend(settings)
-    api = build_api(settings, build_registry(settings, backend))
-    pages = Starlette(routes=health_routes(Readiness(backend.check)))
+    policy = build_policy_source(settings, source)
+    emit = build_audit_log(settings)
+    auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
+    api = build_api(settings, build_registry(settings, backend, policy), build_gate(settings, policy, auth), emit)
+    pages = _pages(backend, auth.routes if auth is not None else [])
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path
         handler = api if scope["type"] == "http" and scope["path"].startswith("/v2") else pages
         await handler(scope, receive, send)
 
+    return _logged(settings, app)
+
+
+def build_token_app(settings: Settings, source: SettingsSource | None = None) -> ASGIApp:
+    """The token service alone, for registries elsewhere."""
+    backend = build_backend(settings)
+    auth = _auth(settings, backend, build_policy_source(settings, source), build_audit_log(settings))
+    return _logged(settings, _pages(backend, auth.routes))
+
+
+def build_audit_log(settings: Settings) -> Emit | None:
+    """What takes down who did what; None if nothing does."""
+    where = settings.log.audit
+    if where == "off" or (where == "auto" and not settings.auth.is_on):
+        return None
+    if where in ("auto", "stdout"):
+        return AuditLog(LineWriter(sys.stdout.fileno(), "audit log"))
+    fd = os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return AuditLog(LineWriter(fd, "audit log"))
+
+
+def _auth(settings: Settings, backend: StorageBackend, policy: PolicySource, emit: Emit | None) -> AuthParts:
+    proxies = build_proxies(settings)
+    return build_auth(
+        settings, backend, policy, lambda request: proxies.client(request.scope), emit or (lambda _: None)
+    )
+
+
+def _locations(settings: Settings) -> Locations:
+    return Locations(
+        relative=settings.http.relative_locations,
+        external_url=settings.http.external_url.rstrip("/"),
+        proxies=build_proxies(settings),
+    )
+
+
+def _pages(backend: StorageBackend, routes: list[Route]) -> ASGIApp:
+    return Starlette(routes=[*health_routes(Readiness(backend.check)), *routes])
+
+
+def _logged(settings: Settings, app: ASGIApp) -> ASGIApp:
     if not settings.log.access:
         return app
-    return AccessLog(app, LineWriter(sys.stdout.fileno()), json_lines=settings.log.format == "json")
+    lines = LineWriter(sys.stdout.fileno())
+    return AccessLog(app, lines, json_lines=settings.log.format == "json", client=build_proxies(settings).client)

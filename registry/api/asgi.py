@@ -1,16 +1,19 @@
-"""`/v2` as one ASGI callable: route, handler, answer, and nothing else.
+"""`/v2` as one ASGI callable: route, gate, handler, answer, and nothing else.
 
-The table is the whole API: resource and method to handler. Holds no rule; whatever a handler raises becomes an answer
-in `errors`.
+The table is the whole API: resource and method to handler and to the action that the caller must be allowed. Holds no
+rule; whatever a handler raises becomes an answer in `errors`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
+from auth.access import Action
 from registry.api import router
+from registry.api.audit import Audit
 from registry.api.blobs import Blobs
 from registry.api.errors import MethodNotAllowed, NoSuchEndpoint, answer_for
+from registry.api.gate import Gate
 from registry.api.listings import Listings
 from registry.api.manifests import Manifests
 from registry.api.options import ApiOptions
@@ -21,6 +24,8 @@ from registry.api.uploads import Uploads
 from registry.content.repository import Registry
 
 Handler = Callable[[Request], Awaitable[Answer]]
+Endpoint = tuple[Handler, Action | None]
+PULL, PUSH, DELETE = Action.PULL, Action.PUSH, Action.DELETE
 _VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 
 
@@ -32,50 +37,59 @@ async def _base(_: Request) -> Answer:
 class RegistryApi:
     """The distribution API of one registry."""
 
-    def __init__(self, registry: Registry, options: ApiOptions) -> None:
+    def __init__(self, registry: Registry, gate: Gate, options: ApiOptions, audit: Audit) -> None:
         blobs, manifests = Blobs(registry, options), Manifests(registry, options)
         uploads, listings = Uploads(registry, options), Listings(registry, options)
-        self._handlers: Mapping[Resource, Mapping[str, Handler]] = {
-            Resource.BASE: {"GET": _base, "HEAD": _base},
-            Resource.CATALOG: {"GET": listings.catalog, "HEAD": listings.catalog},
-            Resource.TAGS: {"GET": listings.tags, "HEAD": listings.tags},
-            Resource.REFERRERS: {"GET": listings.referrers, "HEAD": listings.referrers},
+        self._gate = gate
+        self._audit = audit
+        self._endpoints: Mapping[Resource, Mapping[str, Endpoint]] = {
+            Resource.BASE: {"GET": (_base, None), "HEAD": (_base, None)},
+            Resource.CATALOG: {"GET": (listings.catalog, PULL), "HEAD": (listings.catalog, PULL)},
+            Resource.TAGS: {"GET": (listings.tags, PULL), "HEAD": (listings.tags, PULL)},
+            Resource.REFERRERS: {"GET": (listings.referrers, PULL), "HEAD": (listings.referrers, PULL)},
             Resource.MANIFEST: {
-                "GET": manifests.get,
-                "HEAD": manifests.get,
-                "PUT": manifests.put,
-                "DELETE": manifests.delete,
+                "GET": (manifests.get, PULL),
+                "HEAD": (manifests.get, PULL),
+                "PUT": (manifests.put, PUSH),
+                "DELETE": (manifests.delete, DELETE),
             },
-            Resource.BLOB: {"GET": blobs.get, "HEAD": blobs.head, "DELETE": blobs.delete},
-            Resource.UPLOADS: {"POST": uploads.begin},
+            Resource.BLOB: {"GET": (blobs.get, PULL), "HEAD": (blobs.head, PULL), "DELETE": (blobs.delete, DELETE)},
+            Resource.UPLOADS: {"POST": (uploads.begin, PUSH)},
             Resource.UPLOAD: {
-                "GET": uploads.status,
-                "HEAD": uploads.status,
-                "PATCH": uploads.append,
-                "PUT": uploads.finish,
-                "DELETE": uploads.cancel,
+                "GET": (uploads.status, PUSH),
+                "HEAD": (uploads.status, PUSH),
+                "PATCH": (uploads.append, PUSH),
+                "PUT": (uploads.finish, PUSH),
+                "DELETE": (uploads.cancel, PUSH),
             },
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request whose path begins with /v2."""
+        request: Request | None = None
+        failure: Exception | None = None
         try:
-            answer = await self._serve(scope, receive)
+            request, handler, action = self._route(scope, receive)
+            request.caller = await self._gate.admit(request, action)
+            answer = await handler(request)
         except Exception as error:  # the border: everything becomes an answer
+            failure = error
             answer = answer_for(error, request_id(scope))
+        if request is not None:
+            self._audit.note(request, answer, failure)
         answer.headers.append(_VERSION)
         await send_answer(answer, scope, send)
 
-    async def _serve(self, scope: Scope, receive: Receive) -> Answer:
+    def _route(self, scope: Scope, receive: Receive) -> tuple[Request, Handler, Action | None]:
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         route = router.match(raw_path.decode("latin-1"))
         if route is None:
             raise NoSuchEndpoint("there is nothing here; the API is described in the OCI distribution-spec")
-        handlers = self._handlers[route.resource]
-        handler = handlers.get(scope["method"])
-        if handler is None:
-            raise MethodNotAllowed(f"{scope['method']} is not possible here", ", ".join(handlers))
-        return await handler(Request(scope, receive, route))
+        endpoints = self._endpoints[route.resource]
+        endpoint = endpoints.get(scope["method"])
+        if endpoint is None:
+            raise MethodNotAllowed(f"{scope['method']} is not possible here", ", ".join(endpoints))
+        return Request(scope, receive, route), *endpoint
 
 
 def request_id(scope: Scope) -> str:

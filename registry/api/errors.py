@@ -5,9 +5,10 @@ Source: distribution-spec, "Error Codes". Handlers raise and never build an erro
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from auth import errors as auth
 from registry.api.request import Answer, header
 from registry.content import errors as content
 from storage_backends import errors as storage
@@ -45,6 +46,34 @@ class DeletionDisabled(ApiError):
     """The registry's settings forbid to delete."""
 
 
+class ReadOnly(ApiError):
+    """The registry's settings forbid to change anything."""
+
+
+class Challenge(ApiError):
+    """The client has to show (other) credentials: `challenge` is the `WWW-Authenticate` to answer, `needs` says for
+    what.
+    """
+
+    def __init__(self, message: str, challenge: str, needs: Sequence[Mapping[str, object]]) -> None:
+        super().__init__(message)
+        self.challenge = challenge
+        self.needs = needs
+
+
+class Forbidden(ApiError):
+    """Whoever asks is known and may not do it."""
+
+    def __init__(self, message: str, name: str, action: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.action = action
+
+
+class Hidden(content.NameUnknown):
+    """Whoever asks may not know whether the repository exists; told as if it did not."""
+
+
 class TooManyUploads(ApiError):
     """As many uploads run as the settings allow."""
 
@@ -77,6 +106,7 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     content.RangeOutOfOrder: _Entry("BLOB_UPLOAD_INVALID", 416),
     content.UploadInterrupted: _Entry("BLOB_UPLOAD_INVALID", 400),
     content.ManifestUnknown: _Entry("MANIFEST_UNKNOWN", 404),
+    content.TagImmutable: _Entry("DENIED", 409),
     content.ManifestInvalid: _Entry("MANIFEST_INVALID", 400),
     content.ManifestTooLarge: _Entry("MANIFEST_INVALID", 413),
     content.ReferencesUnknown: _Entry("MANIFEST_BLOB_UNKNOWN", 404),
@@ -87,6 +117,11 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     MethodNotAllowed: _Entry("UNSUPPORTED", 405),
     ParameterInvalid: _Entry("UNSUPPORTED", 400),
     DeletionDisabled: _Entry("UNSUPPORTED", 405),
+    ReadOnly: _Entry("UNSUPPORTED", 405),
+    Challenge: _Entry("UNAUTHORIZED", 401),
+    Forbidden: _Entry("DENIED", 403),
+    auth.Throttled: _Entry("TOOMANYREQUESTS", 429),
+    auth.IdentityUnavailable: _Entry("UNAVAILABLE", 503),
     TooManyUploads: _Entry("TOOMANYREQUESTS", 429),
     RangeNotSatisfiable: _Entry("SIZE_INVALID", 416),
 }
@@ -129,20 +164,28 @@ def _items(code: str, error: Exception) -> list[dict[str, object]]:
         return [*items, _item(code, f"{more} more are not in this repository", None)] if more else items
     if isinstance(error, content.ContentError):
         return [_item(code, error.message, error.detail)]
+    if isinstance(error, Challenge):
+        return [_item(code, error.message, list(error.needs) or None)]
+    if isinstance(error, Forbidden):
+        return [_item(code, error.message, {"name": error.name, "action": error.action})]
+    if isinstance(error, auth.IdentityUnavailable):
+        return [_item(code, "logins cannot be checked now; try again later", None)]  # the cause is for the log alone
     return [_item(code, str(error), None)]
 
 
 def _fields(error: Exception) -> list[tuple[bytes, bytes]]:
+    name, value = "", ""
     match error:
         case MethodNotAllowed(allowed=allowed):
-            return [header("allow", allowed)]
+            name, value = "allow", allowed
         case RangeNotSatisfiable(size=size):
-            return [header("content-range", f"bytes */{size}")]
+            name, value = "content-range", f"bytes */{size}"
         case content.RangeOutOfOrder(offset=offset):
-            return [header("range", f"0-{max(offset - 1, 0)}")]
-        case TooManyUploads():
-            return [header("retry-after", 5)]
-        case storage.Unavailable(retry_after=seconds):
-            return [header("retry-after", seconds)]
-        case _:
-            return []
+            name, value = "range", f"0-{max(offset - 1, 0)}"
+        case Challenge(challenge=challenge):
+            name, value = "www-authenticate", challenge
+        case storage.Unavailable(retry_after=seconds) | auth.Throttled(retry_after=seconds):
+            name, value = "retry-after", str(seconds)
+        case TooManyUploads() | auth.IdentityUnavailable():
+            name, value = "retry-after", "5"
+    return [header(name, value)] if name else []

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
+from registry.api.gate import visible
 from registry.api.options import ApiOptions
 from registry.api.parsing import page_size
 from registry.api.request import Answer, Headers, Request, header
 from registry.content import mediatypes, strict_json
+from registry.content.catalog import View
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName
 from registry.content.paging import EVERYTHING
@@ -45,11 +47,11 @@ class Listings:
         return answer
 
     async def catalog(self, request: Request) -> Answer:
-        """The names of all repositories."""
+        """The names of all repositories that the caller may pull."""
         last = request.parameter("last")
         after = RepositoryName.parse(last) if last else ""
         limit = self._limit(request)
-        page = await self._registry.repositories(after, limit)
+        page = await self._registry.repositories(after, limit, View(*visible(request.caller)))
         more = [("n", limit), ("last", page.names[-1])] if page.more and page.names else []
         return self._page(request, {"repositories": page.names}, more)
 

@@ -4,14 +4,14 @@
 else could send other clients elsewhere.
 """
 
-import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from registry.proxies import Proxies
+
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _PAIR = re.compile(r'\s*(proto|host)\s*=\s*"?([^";,]+)"?', re.IGNORECASE)
@@ -23,34 +23,30 @@ class Locations:
 
     relative: bool
     external_url: str
-    trusted_proxies: Sequence[_Network]
+    proxies: Proxies
 
     def base(self, scope: Scope) -> str:
         """What goes before `/v2/…` in the answer to this request: empty, a path, or a whole origin with a path."""
         if self.external_url:
             return self.external_url
-        headers: Mapping[bytes, bytes] = dict(scope["headers"]) if self.trusted_proxies or not self.relative else {}
-        trusted = self._is_trusted(scope)
-        prefix = _last(headers, b"x-forwarded-prefix", _PATH).rstrip("/") if trusted else ""
-        if self.relative:
-            return prefix
-        scheme, host = _forwarded(headers) if trusted else ("", "")
+        if self.relative and not self.proxies.trusted:
+            return ""
+        return self._prefix(scope) if self.relative else self.origin(scope)
+
+    def origin(self, scope: Scope) -> str:
+        """Scheme, host and path under which the client reaches us, as far as we are told."""
+        if self.external_url:
+            return self.external_url
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        scheme, host = _forwarded(headers) if self.proxies.trusts(scope) else ("", "")
         host = host or _valid(headers.get(b"host", b"").decode("latin-1"), _HOST)
+        prefix = self._prefix(scope)
         return f"{scheme or scope['scheme']}://{host}{prefix}" if host else prefix
 
-    def _is_trusted(self, scope: Scope) -> bool:
-        if not self.trusted_proxies:
-            return False
-        client = scope.get("client")
-        if client is None:
-            return True  # a Unix socket: its file's rights say who may connect
-        address = ipaddress.ip_address(client[0])
-        return any(address in network for network in self.trusted_proxies)
-
-
-def networks(texts: Sequence[str]) -> tuple[_Network, ...]:
-    """Addresses and networks (`10.0.0.0/8`) as values. Raises `ValueError`."""
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+    def _prefix(self, scope: Scope) -> str:
+        if not self.proxies.trusts(scope):
+            return ""
+        return _last(dict(scope["headers"]), b"x-forwarded-prefix", _PATH).rstrip("/")
 
 
 def _valid(text: str, grammar: re.Pattern[str]) -> str:

@@ -7,6 +7,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from auth.guard import Caller
+from auth.identity import ANONYMOUS
+from auth.policy import Policy
 from registry.api.router import Route
 from registry.content.names import RepositoryName
 from storage_backends.sendable import Sendable
@@ -22,6 +25,8 @@ class Request:
         self.receive = receive
         self.route = route
         self.method: str = scope["method"]
+        self.caller = Caller(ANONYMOUS, Policy(()))
+        """Who sends it; nobody, who may do nothing, until the gate has found out."""
 
     @cached_property
     def headers(self) -> dict[bytes, bytes]:

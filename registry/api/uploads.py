@@ -1,5 +1,6 @@
 """Uploads: end-4a/b/c and end-11 (POST), end-5 (PATCH), end-6 (PUT), end-13 (GET), end-14 (DELETE)."""
 
+from auth.access import Action
 from registry.api.bodies import upload_body
 from registry.api.options import ApiOptions
 from registry.api.parsing import chunk_range, content_length
@@ -25,8 +26,7 @@ class Uploads:
         mounted = request.parameter("mount")
         if mounted is not None:
             digest = Digest.parse(mounted)
-            source = request.parameter("from")
-            if await self._registry.mount(request.name, digest, RepositoryName.parse(source) if source else None):
+            if await self._mounted(request, digest):
                 return self._created(request, digest)
         elif (text := request.parameter("digest")) is not None:
             digest = Digest.parse(text)
@@ -63,6 +63,17 @@ class Uploads:
         """end-14: forget the session."""
         await self._registry.uploads.cancel(self._session(request))
         return Answer(204)
+
+    async def _mounted(self, request: Request, digest: Digest) -> bool:
+        """end-11: true if the caller may pull the blob from where it is said to be, and it is there.
+
+        Without `from` it may be in any repository, which only those may find out who may pull them all.
+        """
+        text = request.parameter("from")
+        source = RepositoryName.parse(text) if text else None
+        caller = request.caller
+        allowed = caller.policy.is_open if source is None else caller.may(Action.PULL, source)
+        return allowed and await self._registry.mount(request.name, digest, source)
 
     def _session(self, request: Request) -> Session:
         return Session.parse(request.name, request.route.argument)

@@ -82,7 +82,7 @@ def run_server(settings: "Settings") -> None:
     from registry.serving.workers import WorkersFailed  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
-    if problems := [f"  {'.'.join(problem.path)}: {problem.message}" for problem in missing_files(settings)]:
+    if problems := [f"  {'.'.join(map(str, problem.path))}: {problem.message}" for problem in missing_files(settings)]:
         raise Failure("\n".join(["files that the settings name cannot be used:", *problems]), MISUSED)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:

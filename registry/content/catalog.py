@@ -4,7 +4,9 @@ A repository is listed if it has manifests. Names nest (`a`, `a/b`), and `-` and
 a, a-b, a-b/c, a/b. So a namespace's repositories come not right behind its own name but where `name/` would stand.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from registry.content import keyspace
 from registry.content.names import is_component
@@ -14,30 +16,45 @@ from storage_backends.base import Listing, StorageBackend
 _LISTING = 1000
 
 
-async def repositories(backend: StorageBackend, after: str, limit: int) -> Page:
-    """The first `limit` repositories whose names come after `after`."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """What somebody may see: a repository by its name; and whether there can be one in a namespace (`a/b/`) at all."""
+
+    repository: Callable[[str], bool] = lambda _: True
+    namespace: Callable[[str], bool] = lambda _: True
+
+
+EVERYTHING = View()
+
+
+async def repositories(backend: StorageBackend, after: str, limit: int, view: View = EVERYTHING) -> Page:
+    """The first `limit` repositories in `view` whose names come after `after`."""
     names: list[str] = []
-    async for name in _walk(backend, "", after, limit + 1):
+    async for name in _walk(backend, "", after, limit + 1, view):
         if len(names) == limit:
             return Page(tuple(names), more=True)
         names.append(name)
     return Page(tuple(names), more=False)
 
 
-async def _walk(backend: StorageBackend, namespace: str, after: str, hint: int) -> AsyncIterator[str]:
+async def _walk(backend: StorageBackend, namespace: str, after: str, hint: int, view: View) -> AsyncIterator[str]:
     """Every repository in a namespace (empty, or ending in `/`) whose name comes after `after`."""
     waiting: list[str] = []  # prefixes seen whose own repositories stand further down, innermost last
     async for name in _entries(backend, namespace, after, hint):
         while waiting and waiting[-1] < name:
-            async for below in _walk(backend, waiting.pop(), after, hint):
+            async for below in _walk(backend, waiting.pop(), after, hint, view):
                 yield below
+        shown, open_below = view.repository(name), view.namespace(f"{name}/")
+        await asyncio.sleep(0)  # who may see little walks far: other requests get the event loop
+        if not shown and not open_below:
+            continue
         members = await backend.children(keyspace.repository(name), limit=_LISTING)
-        if name > after and await _has_manifests(backend, name, members):
+        if name > after and shown and await _has_manifests(backend, name, members):
             yield name
-        if members.more or any(not entry.startswith("_") for entry in members.entries):
+        if open_below and (members.more or any(not entry.startswith("_") for entry in members.entries)):
             waiting.append(f"{name}/")
     while waiting:
-        async for below in _walk(backend, waiting.pop(), after, hint):
+        async for below in _walk(backend, waiting.pop(), after, hint, view):
             yield below
 
 

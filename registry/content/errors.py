@@ -14,6 +14,7 @@ ContentError
 │   └── RangeOutOfOrder     the chunk does not begin where the session ends
 ├── UploadInterrupted       the client went away or fell silent in the middle of a body
 ├── ManifestUnknown         no such tag or manifest in this repository
+├── TagImmutable            the tag is there, and the rules say that it stays what it is
 ├── ManifestInvalid         the manifest is not one
 │   └── ManifestTooLarge    the manifest is larger than the setting allows
 ├── ReferencesUnknown       the manifest needs blobs or manifests that the repository does not have
@@ -86,6 +87,10 @@ class UploadInterrupted(ContentError):
 
 class ManifestUnknown(ContentError):
     """No such tag or manifest in this repository."""
+
+
+class TagImmutable(ContentError):
+    """The tag is there, and the rules say that it stays what it is."""
 
 
 class ManifestInvalid(ContentError):

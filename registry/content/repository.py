@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from registry.content import catalog, keyspace, mediatypes
 from registry.content.blob_store import BlobStore
+from registry.content.catalog import View
 from registry.content.descriptors import Descriptor
 from registry.content.digest import CANONICAL, Digest
 from registry.content.errors import (
@@ -23,7 +24,7 @@ from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrerIndex, ReferrersPage
-from registry.content.tag_store import TagStore
+from registry.content.tag_store import TagStore, immutable
 from registry.content.upload_sessions import UploadSessions
 from storage_backends.base import StorageBackend
 
@@ -50,11 +51,18 @@ class PushedManifest:
     subject: Digest | None
 
 
-class Registry:
-    """All repositories of one storage."""
+def _never(_name: RepositoryName, _tag: Tag) -> bool:
+    return False
 
-    def __init__(self, backend: StorageBackend, rules: Rules) -> None:
+
+class Registry:
+    """All repositories of one storage. A tag for which `is_immutable` is true stays what it is once it is there."""
+
+    def __init__(
+        self, backend: StorageBackend, rules: Rules, is_immutable: Callable[[RepositoryName, Tag], bool] = _never
+    ) -> None:
         self.rules = rules
+        self._is_immutable = is_immutable
         self.blobs = BlobStore(backend)
         self.uploads = UploadSessions(backend, rules.max_blob_bytes)
         self._backend = backend
@@ -84,7 +92,8 @@ class Registry:
     ) -> PushedManifest:
         """Store a manifest byte for byte under its digest, and move the tags to it (end-7); durable on return.
 
-        Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`; nothing is stored then.
+        Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`, `TagImmutable`; nothing is
+        stored then (but the manifest, without a tag, if another push has made the immutable tag meanwhile).
         """
         if len(data) > self.rules.max_manifest_bytes:
             raise ManifestTooLarge(f"the manifest is larger than {self.rules.max_manifest_bytes} bytes")
@@ -92,13 +101,16 @@ class Registry:
         if isinstance(reference, Digest) and reference != digest:
             raise DigestInvalid(f"the manifest has the digest {digest}, not {reference}", {"digest": str(digest)})
         manifest = parse_manifest(data, media_type)
-        await self._check_references(name, manifest)
         moved = tuple(dict.fromkeys((*(() if isinstance(reference, Digest) else (reference,)), *tags)))
+        for tag in moved:
+            if self._is_immutable(name, tag):
+                await self._tags.check_free(name, tag, digest)
+        await self._check_references(name, manifest)
         await self._store(name, digest, data, manifest, moved)
         return PushedManifest(digest, moved, manifest.subject.digest if manifest.subject else None)
 
     async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
-        """Remove a manifest and every tag that names it (end-9). Raises `ManifestUnknown`.
+        """Remove a manifest and every tag that names it (end-9). Raises `ManifestUnknown`, `TagImmutable`.
 
         Tags go first, so that a crash leaves an untagged manifest and no tag to nowhere; and once more afterwards, for
         a push may have tagged it in between. A tag that is moved meanwhile stays, as does all that a push of the same
@@ -108,6 +120,8 @@ class Registry:
             stored = await self._manifests.get(name, digest)
         except ContentCorrupt:
             stored = None  # what its subject was nobody can tell; listings leave the entry out
+        for tag in await self._tags.naming(name, digest):
+            self._check_removable(name, tag)
         await self._remove_tags(name, digest)
         await self._manifests.remove(name, digest)
         await self._remove_tags(name, digest, unless_there=True)
@@ -115,8 +129,9 @@ class Registry:
             await self._referrers.remove(name, stored)
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
-        """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`."""
+        """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`, `TagImmutable`."""
         await self._tags.resolve(name, tag)
+        self._check_removable(name, tag)
         await self._tags.remove(name, tag)
 
     async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:
@@ -132,9 +147,9 @@ class Registry:
         """A page of what refers to a manifest, which need not be there (end-12)."""
         return await self._referrers.page(name, subject, artifact_type, after, limit)
 
-    async def repositories(self, after: str, limit: int) -> Page:
-        """A page of the registry's repositories."""
-        return await catalog.repositories(self._backend, after, limit)
+    async def repositories(self, after: str, limit: int, view: View = catalog.EVERYTHING) -> Page:
+        """A page of the registry's repositories, of those in `view`."""
+        return await catalog.repositories(self._backend, after, limit, view)
 
     async def _store(
         self, name: RepositoryName, digest: Digest, data: bytes, manifest: Manifest, tags: Sequence[Tag]
@@ -147,12 +162,19 @@ class Registry:
             await self._manifests.put(name, digest, data, manifest.media_type)
             # 3. The tags.
             for tag in tags:
-                await self._tags.move(name, tag, digest)
+                if self._is_immutable(name, tag):
+                    await self._tags.create(name, tag, digest)
+                else:
+                    await self._tags.move(name, tag, digest)
             # 4. A deletion of this manifest may have run between 1 and 3. Either it comes after this look and then sees
             #    what we made, or the look sees what it took and we begin again: no acknowledged tag names nothing, and
             #    no acknowledged referrer is missing from the list.
             if await self._manifests.has(name, digest) and await self._referrers.has(name, digest, manifest):
                 return
+
+    def _check_removable(self, name: RepositoryName, tag: Tag) -> None:
+        if self._is_immutable(name, tag):
+            raise immutable(name, tag)
 
     async def _check_references(self, name: RepositoryName, manifest: Manifest) -> None:
         if not self.rules.check_references:

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 
 from registry.content import keyspace
 from registry.content.digest import Digest
-from registry.content.errors import DigestInvalid, ManifestUnknown
+from registry.content.errors import DigestInvalid, ManifestUnknown, TagImmutable
 from registry.content.names import RepositoryName, Tag, is_tag
 from registry.content.paging import EVERYTHING, Page, collect
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound, VersionMismatch
+from storage_backends.errors import AlreadyExists, NotFound, VersionMismatch
+
+
+def immutable(name: RepositoryName, tag: Tag) -> TagImmutable:
+    """What to raise when a tag that has to stay what it is would be changed."""
+    return TagImmutable(
+        f"tag {tag!r} of {name} is immutable: push under another tag, or ask whoever runs the registry",
+        {"name": str(name), "tag": str(tag)},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,29 @@ class TagStore:
         await self.backend.put_many(
             [(keyspace.tag_index(name, tag, digest), link), (keyspace.tag_current(name, tag), link)]
         )
+
+    async def check_free(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Raise `TagImmutable` if the tag names another manifest."""
+        if await self._find(name, tag) not in (None, digest):
+            raise immutable(name, tag)
+
+    async def create(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Make a tag that is not there yet name the manifest; durable on return. Of several writers one wins.
+
+        Raises `TagImmutable` if it names another one; a link that a crash of another registry left empty is no tag.
+        """
+        link, key = str(digest).encode(), keyspace.tag_current(name, tag)
+        await self.backend.put(keyspace.tag_index(name, tag, digest), link)
+        try:
+            await self.backend.put(key, link, if_absent=True)
+        except AlreadyExists:
+            await self.check_free(name, tag, digest)
+            try:
+                found = await self.backend.get(key)
+                if found.data != link:
+                    await self.backend.put(key, link, if_match=found.info.version)
+            except (NotFound, VersionMismatch) as error:
+                raise immutable(name, tag) from error  # somebody else is changing it at this moment
 
     async def remove(self, name: RepositoryName, tag: Tag) -> None:
         """Remove the tag and its history. The current link goes first: without it the rest is no tag."""

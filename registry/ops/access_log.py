@@ -8,6 +8,7 @@ client sends can end a line or forge a field.
 import os
 import re
 import time
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -27,9 +28,10 @@ _CLIENT_GONE = 499
 class AccessLog:
     """Logs the requests to `app`, as JSON objects or as text for people."""
 
-    def __init__(self, app: ASGIApp, lines: LineWriter, *, json_lines: bool) -> None:
+    def __init__(self, app: ASGIApp, lines: LineWriter, *, json_lines: bool, client: Callable[[Scope], str]) -> None:
         self._app = app
         self._lines = lines
+        self._client = client
         self._format = _as_json if json_lines else _as_text
         self._prefix = os.urandom(4).hex()
         self._count = 0
@@ -60,6 +62,7 @@ class AccessLog:
         finally:
             request.aborted = request.aborted or not request.complete
             request.status = request.status or _CLIENT_GONE
+            request.client = self._client(scope) or "-"
             self._lines.write(self._format(self._time(), request))
 
     def _time(self) -> str:
@@ -79,6 +82,7 @@ class _Request:
         "_send",
         "aborted",
         "agent",
+        "client",
         "complete",
         "given_id",
         "has_body",
@@ -98,6 +102,7 @@ class _Request:
         self._send = send
         self.status = self.sent = self.received = 0
         self.aborted = self.complete = False
+        self.client = ""
         self.agent = self.id = self.given_id = b""
         for name, value in scope["headers"]:
             if name == b"user-agent":
@@ -145,9 +150,9 @@ class _Request:
         return (time.perf_counter() - self.started) * 1000
 
     @property
-    def client(self) -> str:
-        client = self.scope.get("client")
-        return str(client[0]) if client and client[0] else "-"
+    def user(self) -> str:
+        """Who the gate has found to be asking; empty if nobody in particular."""
+        return str(self.scope["state"].get("user", ""))
 
     @property
     def body_bytes(self) -> int:
@@ -172,9 +177,10 @@ def _shortened(text: bytes, limit: int) -> str:
 def _as_json(stamp: str, request: _Request) -> bytes:
     escape = encode_basestring_ascii
     aborted = ',"aborted":true' if request.aborted else ""
+    user = f',"user":{escape(request.user)}' if request.user else ""
     return (
         f'{{"time":"{stamp}","level":"info","message":"request","id":"{request.id.decode()}",'
-        f'"client":{escape(request.client)},"method":{escape(request.scope["method"])},'
+        f'"client":{escape(request.client)}{user},"method":{escape(request.scope["method"])},'
         f'"target":{escape(request.target)},"status":{request.status},"sent":{request.sent},'
         f'"received":{request.body_bytes},"ms":{request.milliseconds:.2f},'
         f'"agent":{escape(_shortened(request.agent, _MAX_AGENT))}{aborted}}}\n'
@@ -185,8 +191,9 @@ def _as_text(stamp: str, request: _Request) -> bytes:
     # quotes, backslashes, control characters and everything beyond ASCII come out escaped
     agent = encode_basestring_ascii(_shortened(request.agent, _MAX_AGENT))
     target = encode_basestring_ascii(request.target)[1:-1]
+    user = f" user={encode_basestring_ascii(request.user)[1:-1]}" if request.user else ""
     return (
-        f"{stamp} {request.client} {request.scope['method']} {target} {request.status}"
+        f"{stamp} {request.client}{user} {request.scope['method']} {target} {request.status}"
         f"{' aborted' if request.aborted else ''} sent={request.sent} received={request.body_bytes}"
         f" {request.milliseconds:.1f}ms {agent} id={request.id.decode()}\n"
     ).encode()

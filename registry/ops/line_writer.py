@@ -17,10 +17,11 @@ _log = logging.getLogger(__name__)
 
 
 class LineWriter:
-    """Writes to descriptor `fd`, at most `_DELAY_SECONDS` after a line was given."""
+    """Writes to descriptor `fd`, at most `_DELAY_SECONDS` after a line was given; `what` names it in messages."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, what: str = "access log") -> None:
         self._fd = fd
+        self._what = what
         self._lines: list[bytes] = []
         self._flush_later: asyncio.TimerHandle | None = None
         self._closed = False
@@ -47,7 +48,7 @@ class LineWriter:
                 _write(self._fd, piece)
         except OSError as error:
             self._fd = -1
-            _log.warning("the access log cannot be written any more: %s", error.strerror)
+            _log.warning("the %s cannot be written any more: %s", self._what, error.strerror)
 
     def close(self) -> None:
         """The loop will not run for much longer: from now on every line is written at once."""

@@ -1,0 +1,160 @@
+"""A name and a password become an identity; and whether an identity still stands.
+
+The one place that knows all kinds of credentials. What is refused is refused in the same words and, as far as we can,
+after the same work, whether the account exists or not.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from auth.accounts import AccessToken, Accounts
+from auth.directory import Directory
+from auth.errors import Unauthenticated
+from auth.identity import Credential, Identity, Kind
+from auth.issuers import Issuers
+from auth.passwords import Passwords, stamp_of
+from auth.secrets import PREFIX, Secret, Use
+from auth.throttle import Throttle
+from auth.token_uses import TokenUses
+from auth.users import LocalUsers
+
+_LONGEST_NAME = 255
+_LONGEST_PASSWORD = 16 * 1024
+_REFUSED = "the user name or password is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where identities come from; None for what is not configured."""
+
+    users: LocalUsers
+    accounts: Accounts
+    directory: Directory | None = None
+    issuers: Issuers | None = None
+
+
+class Authenticator:
+    """Checks credentials."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        passwords: Passwords,
+        throttle: Throttle,
+        uses: TokenUses,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sources = sources
+        self._passwords = passwords
+        self._throttle = throttle
+        self._uses = uses
+        self._clock = clock
+
+    async def login(self, name: str, password: str, address: str) -> Identity:
+        """Who has this name and password, access token, or identity token of a trusted issuer.
+
+        Raises `Unauthenticated`, `Throttled`, `IdentityUnavailable`.
+        """
+        if len(name) > _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
+            raise Unauthenticated(_REFUSED)
+        if await self._is_remembered(name, password):
+            return await self._by_password(name, password)
+        account = self._account(name, password)
+        self._throttle.check(account, address)
+        try:
+            identity = await self._identify(name, password)
+        except Unauthenticated:
+            self._throttle.failed(account, address)
+            raise
+        self._throttle.succeeded(account, address)
+        return identity
+
+    async def confirm(self, identity: Identity, *, thoroughly: bool = False) -> Identity | None:
+        """The identity as it is now, with its groups of now; None if its credential does not stand any more.
+
+        A directory is asked only `thoroughly`. Raises `IdentityUnavailable`.
+        """
+        match identity.credential.kind:
+            case "password":
+                return await self._of_password(identity)
+            case "token":
+                token = (await self._sources.accounts.state()).tokens.get(identity.credential.id)
+                return None if token is None else await self._of_token(token)
+            case "ldap":
+                return await self._of_directory(identity) if thoroughly else identity
+            case "issuer":
+                issuers = self._sources.issuers
+                return identity if issuers is not None and identity.credential.id in issuers.names() else None
+            case _:
+                return identity if identity.kind is Kind.ANONYMOUS else None
+
+    async def _is_remembered(self, name: str, password: str) -> bool:
+        """True if this was right a moment ago: it costs nothing then, and no stranger's failures stand in its way."""
+        user = await self._sources.users.find(name)
+        if user is not None:
+            return self._passwords.knows(name, password, user.password_hash)
+        return self._sources.directory is not None and self._sources.directory.remembers(name, password)
+
+    async def _identify(self, name: str, password: str) -> Identity:
+        if password.startswith(PREFIX):
+            return await self._by_token(name, password)
+        if self._sources.issuers is not None and self._sources.issuers.knows(password):
+            return await self._sources.issuers.identify(password)
+        return await self._by_password(name, password)
+
+    async def _by_password(self, name: str, password: str) -> Identity:
+        users = self._sources.users
+        user = await users.find(name)
+        stored = None if user is None else user.password_hash
+        right = await self._passwords.matches(name, password, stored, await users.costs())
+        if user is not None and right:
+            credential = Credential("password", stamp=stamp_of(user.password_hash))
+            return Identity(Kind.USER, user.name, user.groups, credential=credential)
+        if user is None and self._sources.directory is not None:
+            found = await self._sources.directory.check(name, password)
+            # a name that is ours too is nobody else's: the directory may spell it in another way than it was typed
+            if found is not None and await users.find(found.name) is None:
+                return Identity(Kind.USER, found.name, found.groups, credential=Credential("ldap"))
+        raise Unauthenticated(_REFUSED)
+
+    async def _by_token(self, name: str, password: str) -> Identity:
+        secret = Secret.parse(password)
+        token = (await self._sources.accounts.state()).tokens.get(secret.id) if secret else None
+        if secret is None or token is None or secret.use is Use.REFRESH or not secret.is_kept_as(token.secret_hash):
+            raise Unauthenticated(_REFUSED)
+        identity = await self._of_token(token)
+        if identity is None or name != identity.name:
+            raise Unauthenticated(_REFUSED)
+        await self._uses.note(token.id)
+        return identity
+
+    async def _of_token(self, token: AccessToken) -> Identity | None:
+        if token.has_expired(self._clock()):
+            return None
+        credential = Credential("token", token.id)
+        if not token.owner:
+            return Identity(Kind.ROBOT, token.name, scope=token.scope or (), credential=credential)
+        user = await self._sources.users.find(token.owner)
+        if user is not None:
+            return Identity(Kind.USER, token.owner, user.groups, token.scope, credential)
+        found = await self._sources.directory.find(token.owner) if self._sources.directory is not None else None
+        return None if found is None else Identity(Kind.USER, found.name, found.groups, token.scope, credential)
+
+    async def _of_password(self, identity: Identity) -> Identity | None:
+        user = await self._sources.users.find(identity.name)
+        if user is None or stamp_of(user.password_hash) != identity.credential.stamp:
+            return None
+        return identity if user.groups == identity.groups else replace(identity, groups=user.groups)
+
+    async def _of_directory(self, identity: Identity) -> Identity | None:
+        directory = self._sources.directory
+        found = None if directory is None else await directory.find(identity.name)
+        return None if found is None else replace(identity, groups=found.groups)
+
+    def _account(self, name: str, password: str) -> str:
+        """What failures are counted on. A token cannot be guessed, so that failing ones never lock a person out."""
+        if password.startswith(PREFIX) or (self._sources.issuers is not None and self._sources.issuers.knows(password)):
+            return f"token:{hashlib.sha256(password.encode('utf-8', 'replace')).hexdigest()}"
+        return name

@@ -1,0 +1,104 @@
+"""What the registry asks: who sends this request, and what may they do with a repository. No HTTP but one header.
+
+A bearer token limits its holder to what it grants; the rules of now limit the token, so that a changed rule, a removed
+user and a revoked token count at once and not when the token ends.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from auth.access import NONE, Action, Actions
+from auth.accounts import Accounts
+from auth.authenticator import Authenticator
+from auth.bearer import Bearer, Bearers
+from auth.errors import Unauthenticated
+from auth.identity import ANONYMOUS, Identity, Kind
+from auth.policy import Policy
+from auth.policy_source import PolicySource
+
+_NOT_VALID = "the token is not valid any more; log in again"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request. `bearer` is the token that limits them, if they came with one."""
+
+    identity: Identity
+    policy: Policy
+    bearer: Bearer | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """True if nobody has logged in."""
+        return self.identity.kind is Kind.ANONYMOUS
+
+    def allowed(self, name: str) -> Actions:
+        """What the rules allow them on a repository."""
+        return self.policy.decide(self.identity, name)
+
+    def may(self, action: Action, name: str) -> bool:
+        """True if the rules and their token allow it."""
+        if self.bearer is not None and action not in self.bearer.repositories.get(name, NONE):
+            return False
+        return action in self.policy.decide(self.identity, name)
+
+    def may_list(self) -> bool:
+        """True if they may ask for the catalog, which then shows what they may pull."""
+        if self.bearer is not None:
+            return self.bearer.catalog
+        return not self.is_anonymous or self.policy.admits_anonymous()
+
+
+class Guard:
+    """Finds out who sends a request."""
+
+    def __init__(
+        self, authenticator: Authenticator, accounts: Accounts, bearers: Bearers, policy: PolicySource
+    ) -> None:
+        self._authenticator = authenticator
+        self._accounts = accounts
+        self._bearers = bearers
+        self._policy = policy
+
+    @property
+    def service(self) -> str:
+        """The audience of the tokens that are accepted here."""
+        return self._bearers.options.services[0]
+
+    async def identify(self, authorization: str | None, address: str) -> Caller:
+        """Who sends a request with this `Authorization` (RFC 7617, RFC 6750) from this address.
+
+        Raises `Unauthenticated`, `Throttled`, `IdentityUnavailable`.
+        """
+        policy = self._policy.current()
+        if authorization is None:
+            return Caller(ANONYMOUS, policy)
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._by_bearer(value.strip(), policy)
+        if scheme.lower() == "basic":
+            name, password = read_basic(value)
+            return Caller(await self._authenticator.login(name, password, address), policy)
+        raise Unauthenticated("log in with a bearer token or with a user name and password")
+
+    async def _by_bearer(self, token: str, policy: Policy) -> Caller:
+        bearer = await self._bearers.verify(token)
+        if bearer.login and bearer.login in (await self._accounts.state()).revoked:
+            raise Unauthenticated(_NOT_VALID, "invalid_token")
+        identity = await self._authenticator.confirm(bearer.identity)
+        if identity is None:
+            raise Unauthenticated(_NOT_VALID, "invalid_token")
+        return Caller(identity, policy, bearer)
+
+
+def read_basic(value: str) -> tuple[str, str]:
+    """Name and password of Basic credentials (RFC 7617). Raises `Unauthenticated`."""
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise Unauthenticated("the user name and password cannot be read: send them as Base64 of UTF-8") from error
+    name, colon, password = text.partition(":")
+    if not colon:
+        raise Unauthenticated("the user name and password cannot be read: a colon parts them")
+    return name, password

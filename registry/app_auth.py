@@ -1,0 +1,241 @@
+"""The composition root's other half: settings of authentication and access in, a guard and a token service out.
+
+Knows settings and constructors, as `app` does; holds no rule.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from auth.htpasswd import HtpasswdFile
+from auth.issuers import IdentityRule, IssuerOptions, Issuers
+from auth.ldap_directory import LdapDirectory, LdapOptions
+from auth.passwords import Passwords, check_hash
+from auth.throttle import Throttle
+from starlette.requests import Request
+from starlette.routing import Route
+
+from auth.access import Grant, parse_actions
+from auth.accounts import Accounts
+from auth.authenticator import Authenticator, Sources
+from auth.bearer import BearerOptions, Bearers
+from auth.directory import Directory
+from auth.endpoint import TOKEN_PATH, TokenEndpoint
+from auth.errors import AccountInvalid, AuthError
+from auth.events import Emit
+from auth.guard import Guard
+from auth.keys import SigningKeys
+from auth.patterns import check_pattern
+from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject
+from auth.policy_source import PolicySource
+from auth.refresh_tokens import RefreshTokens
+from auth.service import TokenService
+from auth.token_uses import TokenUses
+from auth.users import LocalUser, LocalUsers
+from config.access import AccessSettings, RuleSettings
+from config.auth import AuthSettings, IssuerSettings, LdapSettings
+from config.checks import Problem
+from config.load import Loaded
+from config.positions import Location
+from config.settings import Settings
+from registry.content import keyspace
+from storage_backends.base import StorageBackend
+
+Where = Callable[[Location], str]
+
+
+def _nowhere(_: Location) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsSource:
+    """Where settings came from, and how to read them again: `read` raises `ConfigError`."""
+
+    file: Path
+    loaded: Loaded
+    read: Callable[[], Loaded]
+
+    def signature(self) -> tuple[int, ...] | None:
+        """Changes when the file does; None while it is not there."""
+        try:
+            status = self.file.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthParts:
+    """What authentication is made of; `routes` is the token service."""
+
+    guard: Guard
+    routes: list[Route]
+
+
+def auth_problems(settings: Settings) -> Iterator[Problem]:
+    """Mistakes in the words of rules, users and issuers, each with its place: a check for `config.load.read`."""
+    access = settings.access
+    for number, rule in enumerate(access.rules or ()):
+        yield from _problem(("access", "rules", number), partial(_rule, rule, ""))
+    for number, entry in enumerate(access.immutable_tags):
+        for pattern in (*entry.repositories, *entry.tags):
+            yield from _problem(("access", "immutable_tags", number), partial(check_pattern, pattern))
+    for number, user in enumerate(settings.auth.users):
+        stored = user.password_hash.get_secret_value()
+        yield from _problem(("auth", "users", number, "password_hash"), partial(check_hash, stored))
+    for number, issuer in enumerate(settings.auth.issuers):
+        yield from _problem(("auth", "issuers", number), partial(_issuer, issuer))
+
+
+def build_policy(settings: Settings, where: Where = _nowhere) -> Policy:
+    """The rules of a registry; `where` says where each was written. Raises `ScopeInvalid`."""
+    access: AccessSettings = settings.access
+    rules = DEFAULT_RULES if settings.auth.is_on else OPEN_RULES
+    if access.rules is not None:
+        rules = tuple(_rule(rule, where(("access", "rules", number))) for number, rule in enumerate(access.rules))
+    return Policy(
+        rules,
+        {name: frozenset(members) for name, members in access.groups.items()},
+        tuple(ImmutableTags(entry.repositories, entry.tags) for entry in access.immutable_tags),
+        access.read_only,
+    )
+
+
+def build_accounts(backend: StorageBackend) -> Accounts:
+    """Users and access tokens in storage."""
+    return Accounts(backend, keyspace.AUTH)
+
+
+def build_keys(backend: StorageBackend) -> SigningKeys:
+    """Keys that sign tokens."""
+    return SigningKeys(backend, keyspace.AUTH)
+
+
+def build_refresh_tokens(settings: Settings, backend: StorageBackend) -> RefreshTokens:
+    """Logins that last."""
+    return RefreshTokens(backend, keyspace.AUTH, settings.auth.token.refresh_lifetime_seconds)
+
+
+def build_token_uses(backend: StorageBackend) -> TokenUses:
+    """When access tokens were used."""
+    return TokenUses(backend, keyspace.AUTH)
+
+
+def build_auth(
+    settings: Settings,
+    backend: StorageBackend,
+    policy: PolicySource,
+    address: Callable[[Request], str],
+    emit: Emit,
+) -> AuthParts:
+    """Everything that finds out who somebody is. Raises `AccountInvalid` if a file of users cannot be used."""
+    auth, token = settings.auth, settings.auth.token
+    accounts, keys = build_accounts(backend), build_keys(backend)
+    throttle = auth.throttle
+    authenticator = Authenticator(
+        build_sources(auth, accounts),
+        Passwords(remember=auth.remember_password_seconds),
+        Throttle(throttle.per_address, throttle.per_account, throttle.window_seconds),
+        build_token_uses(backend),
+    )
+    services = (token.service, *token.further_services)
+    bearers = Bearers(BearerOptions(token.issuer, services, token.lifetime_seconds, token.leeway_seconds), keys)
+    service = TokenService(authenticator, bearers, build_refresh_tokens(settings, backend), policy)
+    endpoint = TokenEndpoint(service, keys, address, emit)
+    return AuthParts(Guard(authenticator, accounts, bearers, policy), endpoint.routes())
+
+
+def build_sources(auth: AuthSettings, accounts: Accounts) -> Sources:
+    """Where identities come from. Raises `AccountInvalid`."""
+    configured = {
+        user.name: LocalUser(user.name, user.password_hash.get_secret_value(), frozenset(user.groups))
+        for user in auth.users
+    }
+    users = LocalUsers(configured, HtpasswdFile(auth.htpasswd) if auth.htpasswd else None, accounts)
+    directory = Directory(LdapDirectory(_ldap(auth.ldap)), auth.ldap.remember_seconds) if auth.ldap.url else None
+    issuers = Issuers([_issuer(issuer) for issuer in auth.issuers]) if auth.issuers else None
+    return Sources(users, accounts, directory, issuers)
+
+
+def build_policy_source(settings: Settings, source: "SettingsSource | None") -> PolicySource:
+    """The rules, read again from `source` when its file changes."""
+    if source is None:
+        return PolicySource(build_policy(settings))
+
+    def load() -> Policy:
+        loaded = source.read()
+        return build_policy(loaded.settings, loaded.where)
+
+    return PolicySource(build_policy(settings, source.loaded.where), load, source.signature)
+
+
+def fixed_realm(settings: Settings) -> str:
+    """The realm that the settings fix; empty if it follows from the address that the client used."""
+    if settings.auth.token.realm:
+        return settings.auth.token.realm
+    return settings.auth.url.rstrip("/") + TOKEN_PATH if settings.auth.url else ""
+
+
+def _problem(path: Location, build: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        build()
+    except AuthError as error:
+        yield Problem(path, error.message)
+    except ValueError as error:
+        yield Problem(path, str(error))
+
+
+def _rule(rule: RuleSettings, where: str) -> Rule:
+    return Rule(
+        tuple(Subject.parse(text) for text in rule.who),
+        tuple(check_pattern(text) for text in rule.repositories),
+        parse_actions(rule.actions),
+        rule.effect == "deny",
+        where,
+    )
+
+
+def _issuer(issuer: IssuerSettings) -> IssuerOptions:
+    for identity in issuer.identities:
+        for text in identity.scope:
+            Grant.parse(text)
+    return IssuerOptions(
+        name=issuer.name,
+        issuer=issuer.issuer,
+        audiences=issuer.audiences,
+        rules=tuple(IdentityRule(item.when, item.name, item.scope) for item in issuer.identities),
+        jwks_url=issuer.jwks_url,
+        jwks_file=str(issuer.jwks_file or ""),
+        ca_file=str(issuer.ca_file or ""),
+        token_file=str(issuer.token_file or ""),
+        algorithms=issuer.algorithms,
+        leeway=issuer.leeway_seconds,
+        max_lifetime=issuer.max_lifetime_seconds,
+    )
+
+
+def _ldap(ldap: LdapSettings) -> LdapOptions:
+    password = ldap.bind_password.get_secret_value()
+    if ldap.bind_password_file is not None:
+        try:
+            password = ldap.bind_password_file.read_text("utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise AccountInvalid(f"auth.ldap.bind_password_file cannot be read: {error.strerror}") from error
+    return LdapOptions(
+        url=ldap.url,
+        start_tls=ldap.start_tls,
+        ca_file=str(ldap.ca_file) if ldap.ca_file else None,
+        timeout=ldap.timeout_seconds,
+        bind_dn=ldap.bind_dn,
+        bind_password=password,
+        user_dn=ldap.user_dn,
+        user_base=ldap.user_base,
+        user_filter=ldap.user_filter,
+        name_attribute=ldap.name_attribute,
+        group_base=ldap.group_base,
+        group_filter=ldap.group_filter,
+        group_attribute=ldap.group_attribute,
+        required_group=ldap.required_group,
+    )
