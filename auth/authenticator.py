@@ -34,6 +34,13 @@ class Sources:
     directory: Directory | None = None
     issuers: Issuers | None = None
 
+    def close(self) -> None:
+        """Let go of what the sources hold."""
+        if self.directory is not None:
+            self.directory.close()
+        if self.issuers is not None:
+            self.issuers.close()
+
 
 class Authenticator:
     """Checks credentials."""

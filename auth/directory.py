@@ -52,6 +52,10 @@ class Directory:
                 self._keep(key, found)
         return found
 
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._directory.close()
+
     def _name(self, purpose: bytes, name: str, password: str) -> bytes:
         text = b"\0".join((purpose, name.encode("utf-8", "replace"), password.encode("utf-8", "replace")))
         return hmac.digest(self._key, text, hashlib.sha256)

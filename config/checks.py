@@ -77,8 +77,8 @@ def _auth(settings: Settings) -> Iterator[Problem]:
     if rules is not None and not auth.is_on:
         yield Problem(
             ("access", "rules"),
-            "would not be asked: nobody has to log in. Say who may (auth.htpasswd, auth.ldap, …), or set auth.enabled and"
-            " make users with `cargohold user add`",
+            "would not be asked: nobody has to log in. Say who may (auth.htpasswd, auth.ldap, …), or set auth.enabled"
+            " and make users with `cargohold user add`",
         )
     if not auth.url:
         return
@@ -87,7 +87,8 @@ def _auth(settings: Settings) -> Iterator[Problem]:
     if rules is None:
         yield Problem(
             ("auth", "url"),
-            "names another token service: write the rules that this registry keeps to as access.rules, the same as there",
+            "names another token service: write the rules that this registry keeps to as access.rules, the same as"
+            " there",
         )
 
 

@@ -92,7 +92,7 @@ def auth_problems(settings: Settings) -> Iterator[Problem]:
 def build_policy(settings: Settings, where: Where = _nowhere) -> Policy:
     """The rules of a registry; `where` says where each was written. Raises `ScopeInvalid`."""
     access: AccessSettings = settings.access
-    rules = DEFAULT_RULES if settings.auth.is_on else OPEN_RULES
+    rules: tuple[Rule, ...] = DEFAULT_RULES if settings.auth.is_on else OPEN_RULES
     if access.rules is not None:
         rules = tuple(_rule(rule, where(("access", "rules", number))) for number, rule in enumerate(access.rules))
     return Policy(
@@ -169,6 +169,12 @@ def build_policy_source(settings: Settings, source: "SettingsSource | None") -> 
         return build_policy(loaded.settings, loaded.where)
 
     return PolicySource(build_policy(settings, source.loaded.where), load, source.signature)
+
+
+def check_sources(settings: Settings, backend: StorageBackend) -> None:
+    """Raise `AccountInvalid` if a file that users come from cannot be used."""
+    if settings.auth.is_on:
+        build_sources(settings.auth, build_accounts(backend)).close()
 
 
 def fixed_realm(settings: Settings) -> str:

@@ -19,10 +19,12 @@ def check(
 
     The file alone is checked, without the environment; files that it names need not be there.
     """
-    from config.load import ConfigError, load  # noqa: PLC0415  # start-up time
+    from config.checks import problems  # noqa: PLC0415  # start-up time
+    from config.load import ConfigError, read  # noqa: PLC0415
+    from registry.app_auth import auth_problems  # noqa: PLC0415
 
     try:
-        load(file, environment=False)
+        read(file, environment=False, checks=(problems, auth_problems))
     except ConfigError as error:
         raise refused(error) from error
     output.result(f"{file}: no mistake found")

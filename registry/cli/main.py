@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from registry import __version__
-from registry.cli import config_commands, output
+from registry.cli import auth_commands, config_commands, output, policy, tokens, users
 from registry.cli.failure import FAILED, Failure
 from registry.cli.health import health
 from registry.cli.reindex import reindex
@@ -18,6 +18,8 @@ Examples:
   cargohold serve --root /srv/registry --listen unix:/run/cargohold.sock
   cargohold config default > cargohold.yml          every setting, explained
   cargohold serve --config cargohold.yml
+  cargohold user add alice                          somebody who may log in, with auth.enabled
+  cargohold token create --name ci --scope 'team/*:pull,push'
 
 \b
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings."""
@@ -34,6 +36,10 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(reindex)
 app.command()(health)
+app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
+app.add_typer(policy.app, name="policy")
+app.add_typer(auth_commands.app, name="auth")
 app.add_typer(config_commands.app, name="config")
 
 

@@ -2,7 +2,9 @@
 
 import json
 import sys
+import time
 import traceback
+from collections.abc import Sequence
 
 
 def result(text: str) -> None:
@@ -13,6 +15,18 @@ def result(text: str) -> None:
 def json_result(value: object) -> None:
     """Print what the user asked for, for programs."""
     result(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, as docker does: three spaces between them, nothing but the head if there is no row."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        result("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def moment(seconds: float | None) -> str:
+    """A time (seconds since the epoch) in UTC; `never` for none."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else "never"
 
 
 def note(text: str) -> None:

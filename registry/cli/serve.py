@@ -4,6 +4,7 @@ import functools
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,69 +13,96 @@ import typer
 from registry import __version__
 from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
-from registry.cli.settings_options import ConfigOption, RootOption, load_settings
+from registry.cli.settings_options import ConfigOption, RootOption, read_again, read_settings
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from config.settings import Settings
+    from registry.app_auth import SettingsSource
     from registry.serving.options import ServerOptions
+
+
+ListenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        "-l",
+        metavar="HOST:PORT",
+        help="Where to listen; also unix:/path. Port 0 takes a free one.",
+        show_default="127.0.0.1:5000",
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", "-w", metavar="N", help="Number of processes.", show_default="1")
+]
+LogFormatOption = Annotated[
+    Literal["auto", "text", "json"] | None,
+    typer.Option("--log-format", help="How to write the log.", show_default="auto: text on a terminal, else json"),
+]
+Build = Callable[["Settings", "SettingsSource | None"], "ASGIApp"]
 
 
 def serve(  # noqa: PLR0917  # the command line gives them by name
     config: ConfigOption = None,
     root: RootOption = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            "--listen",
-            "-l",
-            metavar="HOST:PORT",
-            help="Where to listen; also unix:/path. Port 0 takes a free one.",
-            show_default="127.0.0.1:5000",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-w", metavar="N", help="Number of processes.", show_default="1")
-    ] = None,
+    listen: ListenOption = None,
+    workers: WorkersOption = None,
     allow_anonymous_writes: Annotated[
         bool | None,
         typer.Option(
             "--allow-anonymous-writes", help="Let everybody who reaches the server push and delete.", show_default=False
         ),
     ] = None,
-    log_format: Annotated[
-        Literal["auto", "text", "json"] | None,
-        typer.Option("--log-format", help="How to write the log.", show_default="auto: text on a terminal, else json"),
-    ] = None,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Serve the registry until SIGTERM or Ctrl-C.
 
-    Flags override CARGOHOLD_SECTION__NAME variables, which override the settings file.
+    Flags override CARGOHOLD_SECTION__NAME variables, which override the settings file. Of that file the section
+    `access` is read again whenever it changes.
 
     \b
     Examples:
       cargohold serve
       cargohold serve --root /srv/registry --workers 2
       cargohold serve --listen 0.0.0.0:5000 --allow-anonymous-writes
+      CARGOHOLD_AUTH__HTPASSWD=users.htpasswd cargohold serve --listen 0.0.0.0:5000
       CARGOHOLD_REGISTRY__MAX_BLOB_BYTES=20GiB cargohold serve --config cargohold.yml
     """
-    settings = load_settings(
-        config,
-        {
-            "--root": root,
-            "--listen": listen,
-            "--workers": workers,
-            "--allow-anonymous-writes": allow_anonymous_writes or None,
-            "--log-format": log_format,
-        },
-        to_serve=True,
-    )
-    run_server(_with_log_format(settings))
+    from registry.app import build_app  # noqa: PLC0415  # `cargohold --help` shall not wait for it
+
+    flags = {
+        "--root": root,
+        "--listen": listen,
+        "--workers": workers,
+        "--allow-anonymous-writes": allow_anonymous_writes or None,
+        "--log-format": log_format,
+    }
+    _run(config, flags, build_app)
 
 
-def run_server(settings: "Settings") -> None:
+def run_token_service(config: Path | None, flags: Mapping[str, object]) -> None:
+    """Serve tokens alone until told to stop. Raises `Failure`."""
+    from registry.app import build_token_app  # noqa: PLC0415  # start-up time
+
+    _run(config, flags, build_token_app)
+
+
+def _run(config: Path | None, flags: Mapping[str, object], build: Build) -> None:
+    """Read the settings and serve what `build` makes of them."""
+    from registry.app_auth import SettingsSource  # noqa: PLC0415  # start-up time
+
+    loaded = read_settings(config, flags)
+    source = None if config is None else SettingsSource(config, loaded, read_again(config, flags))
+    run_server(_with_log_format(loaded.settings), source, build)
+
+
+def run_server(settings: "Settings", source: "SettingsSource | None", build: Build) -> None:
     """Serve until told to stop. Raises `Failure` if it cannot be started."""
-    from config.checks import missing_files  # noqa: PLC0415  # `cargohold --help` shall not wait for all these
-    from registry.app import build_app, build_backend  # noqa: PLC0415
+    from auth.errors import AuthError  # noqa: PLC0415  # `cargohold --help` shall not wait for all these
+    from config.checks import missing_files  # noqa: PLC0415
+    from registry.app import build_backend  # noqa: PLC0415
+    from registry.app_auth import check_sources  # noqa: PLC0415
     from registry.ops.logs import configure_logging  # noqa: PLC0415
     from registry.serving.listening import CannotListen  # noqa: PLC0415
     from registry.serving.run import serve as serve_until_stopped  # noqa: PLC0415
@@ -86,12 +114,15 @@ def run_server(settings: "Settings") -> None:
         raise Failure("\n".join(["files that the settings name cannot be used:", *problems]), MISUSED)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
-        build_backend(settings)  # an unusable directory is reported once, here, and not by each worker
+        # an unusable directory or file of users is reported once, here, and not by each worker
+        check_sources(settings, build_backend(settings))
         serve_until_stopped(
             _options(settings),
-            functools.partial(build_app, settings),
+            functools.partial(build, settings, source),
             functools.partial(_announce, settings),
         )
+    except AuthError as error:
+        raise Failure(error.message, MISUSED) from error
     except (CannotListen, StorageError, TLSUnusable, WorkersFailed) as error:
         raise Failure(str(error)) from error
 
@@ -149,12 +180,15 @@ def _announce(settings: "Settings", address: str) -> None:
     output.note(f"Cargohold {__version__} listens on {address}")
     output.note(f"  data:   {data}")
     output.note(f"  access: {writers}")
-    if "://" in address:
+    if "://" in address and not settings.auth.is_on:
         host = f"localhost:{address.rpartition(':')[2]}" if _is_everywhere(address) else address.partition("://")[2]
         output.note(f"  try:    docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE")
 
 
 def _writers(settings: "Settings", address: str) -> str:
+    if settings.auth.is_on:
+        rules = settings.access.rules
+        return f"{len(rules)} rules say who may do what" if rules is not None else "users who log in may do everything"
     if settings.server.tls.client_ca is not None:
         return f"clients with a certificate that {settings.server.tls.client_ca} vouches for may push and delete"
     if address.startswith("unix:"):

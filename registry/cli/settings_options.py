@@ -1,6 +1,6 @@
 """Options that several commands share, and how they become settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,8 @@ import typer
 from registry.cli.failure import MISUSED, Failure
 
 if TYPE_CHECKING:
-    from config.load import ConfigError
+    from config.checks import Problem
+    from config.load import ConfigError, Flag, Loaded
     from config.settings import Settings
 
 ConfigOption = Annotated[
@@ -37,18 +38,45 @@ _PATHS = {
 }
 
 
-def load_settings(config: Path | None, flags: Mapping[str, object], *, to_serve: bool = False) -> "Settings":
-    """Settings from the file, the environment and the flags that are not None; fit for a server if it is `to_serve`.
-
-    Raises `Failure`.
+def load_settings(config: Path | None, flags: Mapping[str, object]) -> "Settings":
+    """Settings from the file, the environment and the flags that are not None, for a command that only reads or
+    changes data: they need not go with each other as a server's. Raises `Failure`.
     """
-    from config.load import ConfigError, Flag, load  # noqa: PLC0415  # `cargohold --help` shall not wait for it
+    return _read(config, flags, ()).settings
 
-    given = [Flag(name, _PATHS[name], value) for name, value in flags.items() if value is not None]
+
+def read_settings(config: Path | None, flags: Mapping[str, object]) -> "Loaded":
+    """As `load_settings`, fit for a server, and with the place where each was written. Raises `Failure`."""
+    from config.checks import problems  # noqa: PLC0415  # start-up time
+    from registry.app_auth import auth_problems  # noqa: PLC0415
+
+    return _read(config, flags, (problems, auth_problems))
+
+
+def read_again(config: Path, flags: Mapping[str, object]) -> "Callable[[], Loaded]":
+    """What reads the same settings once more, for a server that runs. It raises `ConfigError`."""
+    from config.checks import problems  # noqa: PLC0415  # start-up time
+    from config.load import read  # noqa: PLC0415
+    from registry.app_auth import auth_problems  # noqa: PLC0415
+
+    return lambda: read(config, _flags(flags), checks=(problems, auth_problems))
+
+
+def _read(
+    config: Path | None, flags: Mapping[str, object], checks: "Sequence[Callable[[Settings], Iterable[Problem]]]"
+) -> "Loaded":
+    from config.load import ConfigError, read  # noqa: PLC0415  # `cargohold --help` shall not wait for it
+
     try:
-        return load(config, given, fitting=to_serve)
+        return read(config, _flags(flags), checks=checks)
     except ConfigError as error:
         raise refused(error) from error
+
+
+def _flags(flags: Mapping[str, object]) -> "list[Flag]":
+    from config.load import Flag  # noqa: PLC0415  # start-up time
+
+    return [Flag(name, _PATHS[name], value) for name, value in flags.items() if value is not None]
 
 
 def refused(error: "ConfigError") -> Failure:
