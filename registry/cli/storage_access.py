@@ -1,0 +1,57 @@
+"""How commands reach the accounts in a storage, and what they do about a storage that another user owns."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from registry.cli.failure import MISUSED, Failure
+from registry.cli.settings_options import load_settings
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from storage_backends.base import StorageBackend
+
+T = TypeVar("T")
+
+
+def with_storage(
+    config: Path | None, root: Path | None, work: "Callable[[Settings, StorageBackend], Coroutine[Any, Any, T]]"
+) -> T:
+    """Do `work` on the storage that the settings name. Raises `Failure`."""
+    from auth.errors import AuthError  # noqa: PLC0415  # start-up time
+    from registry.app import build_backend  # noqa: PLC0415
+    from storage_backends.errors import StorageError  # noqa: PLC0415
+
+    settings = load_settings(config, {"--root": root})
+    _check_owner(settings.storage.root)
+    try:
+        return asyncio.run(work(settings, build_backend(settings)))
+    except AuthError as error:
+        raise Failure(error.message) from error
+    except StorageError as error:
+        raise Failure(f"the storage failed: {error}") from error
+
+
+def _check_owner(root: Path) -> None:
+    """What root writes for its own eyes alone, a server that runs as somebody else cannot read."""
+    owner = root.stat().st_uid if root.exists() else os.geteuid()
+    if os.geteuid() == 0 and owner != 0:
+        raise Failure(
+            f"{root} belongs to user {owner}, whose server could not read what root writes there. Run this as that user:"
+            f" setpriv --reuid={owner} --clear-groups cargohold …",
+            MISUSED,
+        )
+
+
+def ask_password(from_stdin: bool) -> str:
+    """A password from standard input, or typed twice. Raises `Failure`."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise Failure("there is no terminal to ask for the password: pipe it in, with --password-stdin", MISUSED)
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))

@@ -1,0 +1,192 @@
+"""`cargohold token …`: access tokens of people and robots, and the logins that clients keep."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from registry.cli import output
+from registry.cli.failure import MISUSED, Failure
+from registry.cli.settings_options import ConfigOption, RootOption
+from registry.cli.storage_access import with_storage
+
+if TYPE_CHECKING:
+    from auth.accounts import AccessToken
+    from auth.secrets import Secret
+    from config.settings import Settings
+    from storage_backends.base import StorageBackend
+
+app = typer.Typer(
+    help="Make and revoke access tokens. Running servers see a change within a second.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def create(  # noqa: PLR0917  # the command line gives them by name
+    name: Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="What the token is called.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope", "-s", metavar="PATTERN:ACTIONS", help="What it is good for: 'team/*:pull,push'. May be repeated."
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", "-u", metavar="NAME", help="Make a personal token of this user, not a robot's."),
+    ] = None,
+    expires: Annotated[
+        str, typer.Option("--expires", "-e", metavar="TIME", help="For how long it is good: 12h, 90d; or `never`.")
+    ] = "90d",
+    as_json: JsonOption = False,
+    root: RootOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make an access token and show it, once.
+
+    A robot's token may do what its scope says and nothing else. A personal token may do what its user may, or of that
+    only what its scope says. It is used in place of a password: `docker login --username NAME`, with the robot's or the
+    user's name.
+
+    \b
+    Examples:
+      cargohold token create --name ci --scope 'team/*:pull,push' --expires 90d
+      cargohold token create --name laptop --user alice
+      cargohold token create --name mirror --scope '**:pull' --json | jq -r .token
+    """
+    from auth.access import Grant  # noqa: PLC0415  # start-up time
+    from auth.errors import ScopeInvalid  # noqa: PLC0415
+    from config.units import parse_duration  # noqa: PLC0415
+
+    if user is None and not scope:
+        raise Failure("say what the robot may do: --scope 'team/*:pull,push'; or whose token it is: --user", MISUSED)
+    try:
+        grants = tuple(Grant.parse(text) for text in scope) if scope else None
+        until = 0.0 if expires == "never" else time.time() + parse_duration(expires)
+    except (ScopeInvalid, ValueError) as error:
+        raise Failure(str(error), MISUSED) from error
+
+    async def work(settings: "Settings", backend: "StorageBackend") -> "tuple[AccessToken, Secret]":
+        from registry.app_auth import build_accounts  # noqa: PLC0415
+
+        if not settings.auth.is_on:
+            output.note("note: nobody is asked to log in yet; set auth.enabled: true (CARGOHOLD_AUTH__ENABLED=true)")
+        return await build_accounts(backend).add_token(name, user or "", grants, until)
+
+    token, secret = with_storage(config, root, work)
+    if as_json:
+        output.json_result({**_as_json(token, None), "token": secret.text})
+        return
+    output.note(f"login: docker login --username {token.owner or token.name} REGISTRY")
+    output.note(f"expires: {output.moment(token.expires)}; this is shown once:")
+    output.result(secret.text)
+
+
+@app.command("list")
+def list_tokens(
+    logins: Annotated[
+        bool, typer.Option("--logins", help="List the logins that clients keep (docker's identity tokens) instead.")
+    ] = False,
+    as_json: JsonOption = False,
+    root: RootOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List access tokens with their last use, which may be five minutes behind."""
+    if logins:
+        _list_logins(as_json, root, config)
+        return
+
+    async def work(_: "Settings", backend: "StorageBackend") -> "list[tuple[AccessToken, float | None]]":
+        from registry.app_auth import build_accounts, build_token_uses  # noqa: PLC0415  # start-up time
+
+        tokens = sorted((await build_accounts(backend).state()).tokens.values(), key=lambda token: token.name)
+        uses = build_token_uses(backend)
+        return [(token, await uses.last(token.id)) for token in tokens]
+
+    found = with_storage(config, root, work)
+    if as_json:
+        output.json_result([_as_json(token, used) for token, used in found])
+        return
+    rows = []
+    for token, used in found:
+        scope = "all that the user may" if token.scope is None else " ".join(map(str, token.scope))
+        expires = output.moment(token.expires) + (" (over)" if token.has_expired(time.time()) else "")
+        rows.append((token.id, token.name, token.owner or "(robot)", scope, expires, output.moment(used)))
+    output.table(("ID", "NAME", "USER", "SCOPE", "EXPIRES", "LAST USED"), rows)
+
+
+@app.command()
+def revoke(
+    token: Annotated[str, typer.Argument(metavar="NAME|ID", help="A token's name or id, or a login's id.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would end.")] = False,
+    root: RootOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """End an access token or a login, with everything that was obtained with it, within a second."""
+
+    async def work(settings: "Settings", backend: "StorageBackend") -> list[str]:
+        return await _revoke(settings, backend, token, dry_run=dry_run)
+
+    for line in with_storage(config, root, work):
+        output.result(("would end: " if dry_run else "ended: ") + line)
+
+
+async def _revoke(settings: "Settings", backend: "StorageBackend", wanted: str, *, dry_run: bool) -> list[str]:
+    from auth.errors import AccountInvalid  # noqa: PLC0415  # start-up time
+    from registry.app_auth import build_accounts, build_refresh_tokens, build_token_uses  # noqa: PLC0415
+
+    accounts, logins = build_accounts(backend), build_refresh_tokens(settings, backend)
+    meant = [login async for login in logins.all() if login.id == wanted]
+    tokens = [token for token in (await accounts.state()).tokens.values() if wanted in (token.name, token.id)]
+    ended = [f"the login of {login.identity}, begun {output.moment(login.created)}" for login in meant]
+    ended += [f"access token {token.name} ({token.id})" for token in tokens]
+    if not ended:
+        raise AccountInvalid(f"there is no token or login {wanted}; see `cargohold token list`, also with --logins")
+    if dry_run:
+        return ended
+    if meant:
+        token_settings = settings.auth.token
+        # first what was obtained with it, then the login itself: a kill in between leaves what can be done again
+        await accounts.revoke_login(wanted, time.time() + token_settings.lifetime_seconds + 600)
+        await logins.revoke(lambda login: login.id == wanted)
+    if tokens:
+        uses = build_token_uses(backend)
+        for token in await accounts.revoke_token(wanted):
+            await uses.forget(token.id)
+    return ended
+
+
+def _list_logins(as_json: bool, root: Any, config: Any) -> None:
+    async def work(settings: "Settings", backend: "StorageBackend") -> list[dict[str, str]]:
+        from registry.app_auth import build_refresh_tokens  # noqa: PLC0415  # start-up time
+
+        return [
+            {
+                "id": login.id,
+                "user": str(login.identity),
+                "client": login.client_id,
+                "created": output.moment(login.created),
+                "expires": output.moment(login.expires),
+            }
+            async for login in build_refresh_tokens(settings, backend).all()
+        ]
+
+    found = with_storage(config, root, work)
+    if as_json:
+        output.json_result(found)
+        return
+    output.table(("ID", "USER", "CLIENT", "CREATED", "EXPIRES"), [tuple(row.values()) for row in found])
+
+
+def _as_json(token: "AccessToken", used: float | None) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "user": token.owner or None,
+        "scope": None if token.scope is None else [str(grant) for grant in token.scope],
+        "created": output.moment(token.created),
+        "expires": output.moment(token.expires),
+        "last_used": output.moment(used),
+    }
