@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from auth.accounts import Accounts
 from auth.htpasswd import HtpasswdFile
+from auth.passwords import cost_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +45,4 @@ class LocalUsers:
         hashes = [user.password_hash for user in self.configured.values()]
         hashes += [user.password_hash for user in (await self.accounts.state()).users.values()]
         listed = self.htpasswd.costs() if self.htpasswd is not None else ()
-        return [*listed, *(int(text.split("$")[2]) for text in hashes)]
+        return [*listed, *map(cost_of, hashes)]

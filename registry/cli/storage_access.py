@@ -42,8 +42,8 @@ def _check_owner(root: Path) -> None:
     owner = root.stat().st_uid if root.exists() else os.geteuid()
     if os.geteuid() == 0 and owner != 0:
         raise Failure(
-            f"{root} belongs to user {owner}, whose server could not read what root writes there. Run this as that user:"
-            f" setpriv --reuid={owner} --clear-groups cargohold …",
+            f"{root} belongs to user {owner}, whose server could not read what root writes there. Run this as that"
+            f" user: setpriv --reuid={owner} --clear-groups cargohold …",
             MISUSED,
         )
 

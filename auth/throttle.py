@@ -1,0 +1,100 @@
+"""Failed logins, counted by address and by account, in memory. Knows no password and no identity.
+
+An address is held back after `per_address` failures within `window` seconds, whatever the accounts; an account after
+`per_account` failures from wherever, but not for an address from which it has logged in within a day: strangers cannot
+lock somebody out. Each time in a row lasts twice as long, up to a quarter of an hour.
+"""
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from auth.errors import Throttled
+
+_MOST = 10_000
+_LONGEST_SECONDS = 900.0
+_FAMILIAR_SECONDS = 86_400.0
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Count:
+    """Failures of one address or account; times in seconds of the clock."""
+
+    failures: list[float] = field(default_factory=list)
+    until: float = float("-inf")
+    times: int = 0
+
+
+class Throttle:
+    """Says when somebody has to wait."""
+
+    def __init__(
+        self,
+        per_address: int = 20,
+        per_account: int = 50,
+        window: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_address = per_address
+        self._per_account = per_account
+        self._window = window
+        self._clock = clock
+        self._addresses: OrderedDict[str, _Count] = OrderedDict()
+        self._accounts: OrderedDict[str, _Count] = OrderedDict()
+        self._familiar: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def check(self, account: str, address: str) -> None:
+        """Raise `Throttled` if this address, or this account from this address, has to wait."""
+        now, place = self._clock(), _network(address)
+        waiting = [self._addresses.get(place)]
+        if now >= self._familiar.get((account, place), float("-inf")):
+            waiting.append(self._accounts.get(account))
+        until = max((count.until for count in waiting if count is not None), default=now)
+        if until > now:
+            raise Throttled(max(1, math.ceil(until - now)))
+
+    def failed(self, account: str, address: str) -> None:
+        """A login failed."""
+        self._count(self._addresses, _network(address), self._per_address)
+        self._count(self._accounts, account, self._per_account)
+
+    def succeeded(self, account: str, address: str) -> None:
+        """A login succeeded. What the address did to other accounts is not forgotten for that."""
+        key = (account, _network(address))
+        _keep(self._familiar, key, self._clock() + _FAMILIAR_SECONDS)
+
+    def _count(self, counts: OrderedDict[str, _Count], key: str, limit: int) -> None:
+        now = self._clock()
+        count = counts.get(key) or _Count()
+        _keep(counts, key, count)
+        if now - count.until > _LONGEST_SECONDS:
+            count.times = 0
+        count.failures = [*(moment for moment in count.failures if moment > now - self._window), now]
+        if len(count.failures) >= limit:
+            count.failures = []
+            count.until = now + min(_LONGEST_SECONDS, self._window * 2**count.times)
+            count.times += 1
+
+
+def _keep(table: OrderedDict[K, V], key: K, value: V) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > _MOST:
+        table.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """Whoever has an IPv6 address has a /64 of them."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False))
