@@ -6,13 +6,14 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry.api.asgi import RegistryApi
-from registry.api.locations import Locations, networks
+from registry.api.locations import Locations
 from registry.api.options import ApiOptions
 from registry.content.digest import Digest
 from registry.content.repository import Registry, Rules
+from registry.proxies import Proxies, networks
 from storage_backends.memory import MemoryBackend
 from tests.unit.api.asgi_client import Reply, call
+from tests.unit.api.opened import open_api
 from tests.unit.content.documents import encoded, image, index
 
 _DIGEST = str(Digest.of(b"data"))
@@ -74,8 +75,8 @@ _BODY = st.sampled_from([b"", b"data", encoded(index()), encoded(image()), b"{",
 
 async def _answer(method: str, target: str, body: bytes, headers: dict[str, str]) -> Reply:
     backend = MemoryBackend()
-    options = ApiOptions(Locations(False, "", networks(["127.0.0.0/8"])), True, 8, 10, 100)
-    api = RegistryApi(Registry(backend, Rules()), options)
+    options = ApiOptions(Locations(False, "", Proxies(networks(["127.0.0.0/8"]))), True, 8, 10, 100)
+    api = open_api(Registry(backend, Rules()), options)
     await call(api, "POST", f"/v2/a/blobs/uploads/?digest={_DIGEST}", body=b"data")
     await call(api, "PUT", "/v2/a/manifests/latest", body=encoded(index()))
     await backend.create_upload(f"cargohold/v1/uploads/{_ID}.x")

@@ -8,8 +8,10 @@ from registry.api.asgi import RegistryApi
 from registry.api.locations import Locations
 from registry.api.options import ApiOptions
 from registry.content.repository import Registry, Rules
+from registry.proxies import Proxies
 from storage_backends.base import StorageBackend
 from storage_backends.memory import MemoryBackend
+from tests.unit.api.opened import open_api
 
 MakeApi = Callable[..., RegistryApi]
 
@@ -26,14 +28,14 @@ def make_api(backend: MemoryBackend) -> MakeApi:
 
     def make(storage: StorageBackend | None = None, rules: Rules | None = None, **options: object) -> RegistryApi:
         values: dict[str, object] = {
-            "locations": Locations(relative=True, external_url="", trusted_proxies=()),
+            "locations": Locations(relative=True, external_url="", proxies=Proxies()),
             "allow_delete": True,
             "max_uploads": 64,
             "default_page_size": 100,
             "max_page_size": 1000,
             **options,
         }
-        return RegistryApi(Registry(storage or backend, rules or Rules()), ApiOptions(**values))  # type: ignore[arg-type]
+        return open_api(Registry(storage or backend, rules or Rules()), ApiOptions(**values))  # type: ignore[arg-type]
 
     return make
 

@@ -7,8 +7,9 @@ import pytest
 from starlette.types import Message
 
 from registry.api.asgi import RegistryApi
-from registry.api.locations import Locations, networks
+from registry.api.locations import Locations
 from registry.content.digest import Digest
+from registry.proxies import Proxies, networks
 from storage_backends.errors import StorageFull
 from storage_backends.memory import MemoryBackend
 from tests.unit.api.asgi_client import Reply, call
@@ -176,7 +177,7 @@ async def test_pages_are_as_large_as_the_options_say(make_api: MakeApi) -> None:
 
 
 async def test_a_link_to_the_next_page_goes_the_way_that_the_request_came(make_api: MakeApi) -> None:
-    locations = Locations(relative=False, external_url="", trusted_proxies=networks(["127.0.0.1"]))
+    locations = Locations(relative=False, external_url="", proxies=Proxies(networks(["127.0.0.1"])))
     api = make_api(locations=locations)
     for tag in "ab":
         await _push(api, "a/b", tag)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.api.locations import Locations, networks
+from registry.api.locations import Locations
+from registry.proxies import Proxies, networks
 
 _PROXY = "10.0.0.9"
 _STRANGER = "192.0.2.7"
@@ -13,7 +14,7 @@ _STRANGER = "192.0.2.7"
 def _base(
     headers: dict[str, str], *, client: str | None = _PROXY, relative: bool = False, external_url: str = ""
 ) -> str:
-    locations = Locations(relative, external_url, networks(["10.0.0.0/8", "2001:db8::/32"]))
+    locations = Locations(relative, external_url, Proxies(networks(["10.0.0.0/8", "2001:db8::/32"])))
     return locations.base(
         {
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
@@ -71,7 +72,7 @@ def test_a_forwarded_field_of_the_client_does_not_get_past_a_proxy_that_sets_the
 def test_without_trusted_proxies_nobody_is_believed() -> None:
     scope = {"headers": [(b"host", b"a"), (b"x-forwarded-host", b"evil")], "scheme": "http", "client": None}
 
-    assert Locations(relative=False, external_url="", trusted_proxies=()).base(scope) == "http://a"
+    assert Locations(relative=False, external_url="", proxies=Proxies()).base(scope) == "http://a"
 
 
 def test_an_external_url_that_is_set_always_counts() -> None:

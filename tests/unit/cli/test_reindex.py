@@ -9,6 +9,7 @@ import pytest
 
 from config.settings import RegistrySettings, Settings, StorageSettings
 from registry.app import build_backend, build_registry
+from registry.app_auth import build_policy_source
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 from tests.unit.cli.conftest import Cargohold
@@ -30,7 +31,7 @@ def settings(tmp_path: Path) -> Settings:
     signature = json.dumps({**image, "artifactType": "application/example", "subject": subject}).encode()
 
     async def push() -> None:
-        registry = build_registry(settings, build_backend(settings))
+        registry = build_registry(settings, build_backend(settings), build_policy_source(settings, None))
         await registry.put_manifest(NAME, Tag.parse("1"), data, OCI)
         await registry.put_manifest(NAME, Digest.of(signature), signature, OCI)
 

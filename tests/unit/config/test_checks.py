@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from config.access import AccessSettings
 from config.checks import missing_files, problems
 from config.load import ConfigError, Flag, load
-from config.settings import AccessSettings, RegistrySettings, ServerSettings, Settings, TlsSettings
+from config.settings import RegistrySettings, ServerSettings, Settings, TlsSettings
 
 OPEN = "0.0.0.0:5000"
 TLS = TlsSettings(certificate=Path("c.pem"), key=Path("k.pem"))
 
 
 def messages(settings: Settings) -> list[str]:
-    return [f"{'.'.join(problem.path)}: {problem.message}" for problem in problems(settings)]
+    return [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems(settings)]
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:5000", "[::]:5000", "10.0.0.5:5000", "registry.lan:5000"])
