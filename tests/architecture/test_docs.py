@@ -29,7 +29,7 @@ def as_documented(text: str) -> object:
     if text == "none":
         return None
     word = text.strip("`")
-    known: dict[str, object] = {"true": True, "false": False, "[]": [], '""': ""}
+    known: dict[str, object] = {"true": True, "false": False, "[]": [], "{}": {}, '""': ""}
     if word in known:
         return known[word]
     if re.fullmatch(r"[0-9]+(?:[KMG]iB)?", word):
@@ -96,7 +96,7 @@ def test_commands_that_any_page_shows_exist_with_their_options() -> None:
     for file in DOCS:
         for line in re.findall(r"^ {4}(?:\S*/)?cargohold (.+)$", file.read_text("utf-8"), re.MULTILINE):
             words = line.split("#")[0].split(">")[0].split()
-            named = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS), "")
+            named = next((" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in COMMANDS), "")
             options = {word.split("=")[0] for word in words if word.startswith("-")}
             if not options <= {*COMMANDS[named], "--help"} and "COMMAND" not in line:
                 wrong.append(f"{file.name}: cargohold {line}")

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from registry.api import errors as api_errors
-from registry.api.errors import ApiError, MethodNotAllowed, RangeNotSatisfiable, answer_for
+from registry.api.errors import ApiError, Challenge, Forbidden, MethodNotAllowed, RangeNotSatisfiable, answer_for
 from registry.content import errors as content_errors
 from registry.content.errors import ContentError, RangeOutOfOrder, ReferencesUnknown
 from storage_backends.errors import InvalidKey, StorageError, StorageFull, Unavailable
@@ -26,6 +26,8 @@ def _instance(kind: type[Exception]) -> Exception:
         ReferencesUnknown: ReferencesUnknown(["sha256:00"]),
         MethodNotAllowed: MethodNotAllowed("what to do", "GET"),
         RangeNotSatisfiable: RangeNotSatisfiable(5),
+        Challenge: Challenge("what to do", 'Bearer realm="https://a"', [{"name": "a"}]),
+        Forbidden: Forbidden("what to do", "a", "push"),
     }
     return made.get(kind) or kind("what to do")
 
