@@ -97,6 +97,16 @@ class Authenticator:
             case _:
                 return identity if identity.kind is Kind.ANONYMOUS else None
 
+    def can_last(self, identity: Identity) -> bool:
+        """True if a login of this identity may outlive its bearer token: it can be asked for later whether it stands."""
+        match identity.credential.kind:
+            case "password" | "token":
+                return True
+            case "ldap":
+                return self._sources.directory is not None and self._sources.directory.can_find
+            case _:
+                return False
+
     async def _is_remembered(self, name: str, password: str) -> bool:
         """True if this was right a moment ago: it costs nothing then, and no stranger's failures stand in its way."""
         user = await self._sources.users.find(name)

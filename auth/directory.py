@@ -28,6 +28,11 @@ class Directory:
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[float, LdapUser | None]] = OrderedDict()
 
+    @property
+    def can_find(self) -> bool:
+        """True if users can be looked up without their passwords."""
+        return self._directory.can_find
+
     async def check(self, name: str, password: str) -> LdapUser | None:
         """The user, if the password is right. Raises `IdentityUnavailable`."""
         key = self._name(b"check", name, password)

@@ -15,8 +15,6 @@ from auth.identity import Identity, Kind
 from auth.policy_source import PolicySource
 from auth.refresh_tokens import Login, RefreshTokens
 
-_LASTING = ("password", "token", "ldap")
-
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
@@ -81,7 +79,7 @@ class TokenService:
         """A token for an identity; `login` is the id of the refresh token that it came with, if any."""
         access = [entry for scope in request.scopes if (entry := self._allowed(identity, scope)).actions]
         refresh_token = ""
-        if request.offline and not login and identity.credential.kind in _LASTING:
+        if request.offline and not login and self._authenticator.can_last(identity):
             refresh_token, begun = await self._refresh_tokens.issue(identity, request.service, request.client_id)
             login = begun.id
         token = await self._bearers.issue(identity, request.service, access, login)

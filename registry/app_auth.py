@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from auth.htpasswd import HtpasswdFile
-from auth.issuers import IdentityRule, IssuerOptions, Issuers
-from auth.ldap_directory import LdapDirectory, LdapOptions
-from auth.passwords import Passwords, check_hash
-from auth.throttle import Throttle
 from starlette.requests import Request
 from starlette.routing import Route
 
-from auth.access import Grant, parse_actions
+from auth.access import parse_actions
 from auth.accounts import Accounts
 from auth.authenticator import Authenticator, Sources
 from auth.bearer import BearerOptions, Bearers
@@ -25,12 +20,17 @@ from auth.endpoint import TOKEN_PATH, TokenEndpoint
 from auth.errors import AccountInvalid, AuthError
 from auth.events import Emit
 from auth.guard import Guard
+from auth.htpasswd import HtpasswdFile
+from auth.issuers import IdentityRule, IssuerOptions, Issuers
 from auth.keys import SigningKeys
+from auth.ldap_directory import LdapDirectory, LdapOptions
+from auth.passwords import Passwords, check_hash
 from auth.patterns import check_pattern
 from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject
 from auth.policy_source import PolicySource
 from auth.refresh_tokens import RefreshTokens
 from auth.service import TokenService
+from auth.throttle import Throttle
 from auth.token_uses import TokenUses
 from auth.users import LocalUser, LocalUsers
 from config.access import AccessSettings, RuleSettings
@@ -204,9 +204,6 @@ def _rule(rule: RuleSettings, where: str) -> Rule:
 
 
 def _issuer(issuer: IssuerSettings) -> IssuerOptions:
-    for identity in issuer.identities:
-        for text in identity.scope:
-            Grant.parse(text)
     return IssuerOptions(
         name=issuer.name,
         issuer=issuer.issuer,
