@@ -98,7 +98,7 @@ class Authenticator:
                 return identity if identity.kind is Kind.ANONYMOUS else None
 
     def can_last(self, identity: Identity) -> bool:
-        """True if a login of this identity may outlive its bearer token: it can be asked for later whether it stands."""
+        """True if a login of this identity may outlive its bearer token: whether it stands can be asked later."""
         match identity.credential.kind:
             case "password" | "token":
                 return True

@@ -5,6 +5,7 @@ own. A directory that is down, slow or answers what we do not understand is an o
 """
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,11 +88,11 @@ class LdapDirectory:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        from ldap3.core.exceptions import LDAPException  # noqa: PLC0415  # it takes long to load, and few need it
-
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (LDAPException, OSError, ValueError) as error:
+        except IdentityUnavailable:
+            raise
+        except Exception as error:  # the border: ldap3 raises what it meets, down to struct.error
             raise IdentityUnavailable(f"the directory {self._options.url} cannot be asked: {error}") from error
 
     def _check(self, name: str, password: str) -> LdapUser | None:
@@ -113,7 +114,7 @@ class LdapDirectory:
 
     def _entry(self, name: str) -> _Entry | None:
         """The user's entry; by template, or by the one search result."""
-        from ldap3.utils.conv import escape_filter_chars  # noqa: PLC0415  # see `_in_thread`
+        from ldap3.utils.conv import escape_filter_chars  # noqa: PLC0415  # it takes long to load, and few need it
         from ldap3.utils.dn import escape_rdn  # noqa: PLC0415
 
         options = self._options
@@ -134,7 +135,7 @@ class LdapDirectory:
             return self._member(entry, self._groups(connection, entry))
 
     def _groups(self, connection: Any, entry: _Entry) -> frozenset[str]:
-        from ldap3.utils.conv import escape_filter_chars  # noqa: PLC0415  # see `_in_thread`
+        from ldap3.utils.conv import escape_filter_chars  # noqa: PLC0415  # see `_entry`
 
         options = self._options
         if not options.group_base:
@@ -162,19 +163,19 @@ class LdapDirectory:
     @contextmanager
     def _connected(self, dn: str, password: str) -> Iterator[Any]:
         """A connection bound as `dn` (nobody in particular if that is empty), or None if the directory refuses it."""
-        import ldap3  # noqa: PLC0415  # see `_in_thread`
+        import ldap3  # noqa: PLC0415  # see `_entry`
         from ldap3.core.exceptions import LDAPException  # noqa: PLC0415
 
         options = self._options
         tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=options.ca_file)
-        server = ldap3.Server(options.url, tls=tls, connect_timeout=options.timeout, get_info=ldap3.NONE)
+        server = ldap3.Server(options.url, tls=tls, connect_timeout=math.ceil(options.timeout), get_info=ldap3.NONE)
         connection = ldap3.Connection(
             server,
             user=dn or None,
             password=password if dn else None,
             authentication=ldap3.SIMPLE if dn else ldap3.ANONYMOUS,
             auto_referrals=False,
-            receive_timeout=options.timeout,
+            receive_timeout=math.ceil(options.timeout),
             raise_exceptions=False,
             read_only=True,
         )
@@ -188,11 +189,13 @@ class LdapDirectory:
             yield connection if bound else None
         finally:
             connection.unbind()
+            if connection.socket is not None:  # ldap3 leaves it open where the encryption came to nothing
+                connection.socket.close()
 
 
 def _search(connection: Any, base: str, wanted: str, attribute: str, *, limit: int) -> Sequence[Any]:
     """Entries below `base` that fit, without referrals. A base that is not there has none."""
-    from ldap3.core.exceptions import LDAPException  # noqa: PLC0415  # see `LdapDirectory._in_thread`
+    from ldap3.core.exceptions import LDAPException  # noqa: PLC0415  # see `LdapDirectory._entry`
 
     connection.search(base, wanted, attributes=[attribute], size_limit=limit)
     result = connection.result["result"]
