@@ -10,9 +10,10 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth.access import NONE, Action, Actions, parse_actions
 from auth.errors import ScopeInvalid, Unauthenticated
@@ -64,17 +65,23 @@ class BearerOptions:
     leeway: float
 
 
-class Bearers:
-    """Issues and verifies tokens."""
+class PublicKeys(Protocol):
+    """Keys by their ids: our own, or those of another token service."""
+
+    async def verifier(self, key_id: str) -> ec.EllipticCurvePublicKey | None:
+        """The public key of that id; None if there is none or its time is over."""
+
+
+class BearerMint:
+    """Issues tokens."""
 
     def __init__(self, options: BearerOptions, keys: SigningKeys, clock: Callable[[], float] = time.time) -> None:
         self.options = options
         self._keys = keys
         self._clock = clock
-        self._verified: OrderedDict[str, tuple[Bearer, str]] = OrderedDict()
 
     async def issue(self, identity: Identity, service: str, access: Iterable[Access], login: str = "") -> str:
-        """A token for one service."""
+        """A token for one service; `login` is the id of the refresh token that it comes from, if any."""
         now = int(self._clock())
         key_id, key = await self._keys.signer()
         claims = {
@@ -90,6 +97,21 @@ class Bearers:
         }
         return jwt.encode(claims, key, ALGORITHM, {"kid": key_id})
 
+
+class BearerVerifier:
+    """Verifies tokens for one service, the first one of the options."""
+
+    def __init__(self, options: BearerOptions, keys: PublicKeys, clock: Callable[[], float] = time.time) -> None:
+        self._options = options
+        self._keys = keys
+        self._clock = clock
+        self._verified: OrderedDict[str, tuple[Bearer, str]] = OrderedDict()
+
+    @property
+    def service(self) -> str:
+        """The audience that tokens must have."""
+        return self._options.services[0]
+
     async def verify(self, token: str) -> Bearer:
         """What a token says, if it is one of ours, for this service, and its time has come and is not over.
 
@@ -103,7 +125,7 @@ class Bearers:
                 self._verified.popitem(last=False)
         elif await self._keys.verifier(known[1]) is None:
             raise Unauthenticated(_REFUSED, "invalid_token")
-        if known[0].expires + self.options.leeway <= self._clock():
+        if known[0].expires + self._options.leeway <= self._clock():
             raise Unauthenticated("the token has expired; log in again", "invalid_token")
         return known[0]
 
@@ -119,9 +141,9 @@ class Bearers:
                 token,
                 key,
                 algorithms=[ALGORITHM],
-                audience=self.options.services[0],
-                issuer=self.options.issuer,
-                leeway=self.options.leeway,
+                audience=self._options.services[0],
+                issuer=self._options.issuer,
+                leeway=self._options.leeway,
                 options={"require": _REQUIRED, "strict_aud": True},
             )
             return _bearer(claims), str(key_id)

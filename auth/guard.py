@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from auth.access import NONE, Action, Actions
 from auth.accounts import Accounts
 from auth.authenticator import Authenticator
-from auth.bearer import Bearer, Bearers
+from auth.bearer import Bearer, BearerVerifier
 from auth.errors import Unauthenticated
 from auth.identity import ANONYMOUS, Identity, Kind
 from auth.policy import Policy
@@ -51,20 +51,23 @@ class Caller:
 
 
 class Guard:
-    """Finds out who sends a request."""
+    """Finds out who sends a request.
+
+    Without an authenticator the accounts are another token service's, whose tokens stand until they are over.
+    """
 
     def __init__(
-        self, authenticator: Authenticator, accounts: Accounts, bearers: Bearers, policy: PolicySource
+        self, bearers: BearerVerifier, policy: PolicySource, authenticator: Authenticator | None, accounts: Accounts
     ) -> None:
-        self._authenticator = authenticator
-        self._accounts = accounts
         self._bearers = bearers
         self._policy = policy
+        self._authenticator = authenticator
+        self._accounts = accounts
 
     @property
     def service(self) -> str:
         """The audience of the tokens that are accepted here."""
-        return self._bearers.options.services[0]
+        return self._bearers.service
 
     async def identify(self, authorization: str | None, address: str) -> Caller:
         """Who sends a request with this `Authorization` (RFC 7617, RFC 6750) from this address.
@@ -77,13 +80,15 @@ class Guard:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "bearer":
             return await self._by_bearer(value.strip(), policy)
-        if scheme.lower() == "basic":
+        if scheme.lower() == "basic" and self._authenticator is not None:
             name, password = read_basic(value)
             return Caller(await self._authenticator.login(name, password, address), policy)
-        raise Unauthenticated("log in with a bearer token or with a user name and password")
+        raise Unauthenticated("log in with a bearer token from the token service")
 
     async def _by_bearer(self, token: str, policy: Policy) -> Caller:
         bearer = await self._bearers.verify(token)
+        if self._authenticator is None:
+            return Caller(bearer.identity, policy, bearer)
         if bearer.login and bearer.login in (await self._accounts.state()).revoked:
             raise Unauthenticated(_NOT_VALID, "invalid_token")
         identity = await self._authenticator.confirm(bearer.identity)

@@ -23,7 +23,6 @@ import jwt
 
 from auth.errors import IdentityUnavailable
 
-_FRESH_SECONDS = 600.0
 _AGAIN_SECONDS = 10.0
 _USABLE_SECONDS = 86_400.0
 _TIMEOUT_SECONDS = 5.0
@@ -48,10 +47,11 @@ class KeySource:
 
 
 class JwksCache:
-    """The keys of one source."""
+    """The keys of one source, fetched again after `fresh` seconds."""
 
-    def __init__(self, source: KeySource, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: KeySource, fresh: float = 600.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._source = source
+        self._fresh = fresh
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jwks")
         self._keys: tuple[jwt.PyJWK, ...] = ()
@@ -65,7 +65,7 @@ class JwksCache:
         Raises `IdentityUnavailable` if no keys can be had.
         """
         found = self._find(key_id, algorithm)
-        if found is None or self._clock() - self._fetched > _FRESH_SECONDS:
+        if found is None or self._clock() - self._fetched > self._fresh:
             await self._refresh()
             found = self._find(key_id, algorithm)
         if not self._keys or self._clock() - self._fetched > _USABLE_SECONDS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from auth.access import Action, ResourceScope
 from auth.authenticator import Authenticator
-from auth.bearer import Access, Bearers
+from auth.bearer import Access, BearerMint
 from auth.errors import RequestInvalid, Unauthenticated
 from auth.identity import Identity, Kind
 from auth.policy_source import PolicySource
@@ -43,20 +43,20 @@ class TokenService:
     def __init__(
         self,
         authenticator: Authenticator,
-        bearers: Bearers,
+        mint: BearerMint,
         refresh_tokens: RefreshTokens,
         policy: PolicySource,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
-        self._bearers = bearers
+        self._mint = mint
         self._refresh_tokens = refresh_tokens
         self._policy = policy
         self._clock = clock
 
     def service(self, asked: str) -> str:
         """The service that a request names, or the first one if it names none. Raises `RequestInvalid`."""
-        services = self._bearers.options.services
+        services = self._mint.options.services
         if asked and asked not in services:
             raise RequestInvalid(f"tokens for the service {asked[:100]!r} are not issued here")
         return asked or services[0]
@@ -82,8 +82,8 @@ class TokenService:
         if request.offline and not login and self._authenticator.can_last(identity):
             refresh_token, begun = await self._refresh_tokens.issue(identity, request.service, request.client_id)
             login = begun.id
-        token = await self._bearers.issue(identity, request.service, access, login)
-        lifetime = int(self._bearers.options.lifetime)
+        token = await self._mint.issue(identity, request.service, access, login)
+        lifetime = int(self._mint.options.lifetime)
         return GrantedToken(token, lifetime, int(self._clock()), access, refresh_token)
 
     def _allowed(self, identity: Identity, scope: ResourceScope) -> Access:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from auth.access import parse_actions
 from auth.accounts import Accounts
 from auth.authenticator import Authenticator, Sources
-from auth.bearer import BearerOptions, Bearers
+from auth.bearer import BearerMint, BearerOptions, BearerVerifier
 from auth.directory import Directory
 from auth.endpoint import TOKEN_PATH, TokenEndpoint
 from auth.errors import AccountInvalid, AuthError
@@ -22,6 +22,7 @@ from auth.events import Emit
 from auth.guard import Guard
 from auth.htpasswd import HtpasswdFile
 from auth.issuers import IdentityRule, IssuerOptions, Issuers
+from auth.jwks import JwksCache, KeySource
 from auth.keys import SigningKeys
 from auth.ldap_directory import LdapDirectory, LdapOptions
 from auth.passwords import Passwords, check_hash
@@ -29,6 +30,7 @@ from auth.patterns import check_pattern
 from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject
 from auth.policy_source import PolicySource
 from auth.refresh_tokens import RefreshTokens
+from auth.remote_keys import RemoteKeys
 from auth.service import TokenService
 from auth.throttle import Throttle
 from auth.token_uses import TokenUses
@@ -43,6 +45,7 @@ from registry.content import keyspace
 from storage_backends.base import StorageBackend
 
 Where = Callable[[Location], str]
+_REMOTE_KEYS_FRESH_SECONDS = 60.0
 
 
 def _nowhere(_: Location) -> str:
@@ -132,19 +135,24 @@ def build_auth(
 ) -> AuthParts:
     """Everything that finds out who somebody is. Raises `AccountInvalid` if a file of users cannot be used."""
     auth, token = settings.auth, settings.auth.token
-    accounts, keys = build_accounts(backend), build_keys(backend)
-    throttle = auth.throttle
+    accounts = build_accounts(backend)
+    options = BearerOptions(
+        token.issuer, (token.service, *token.further_services), token.lifetime_seconds, token.leeway_seconds
+    )
+    if auth.url:
+        source = KeySource(auth.url, auth.url.rstrip("/") + JWKS_PATH)
+        remote = RemoteKeys(JwksCache(source, _REMOTE_KEYS_FRESH_SECONDS))
+        return AuthParts(Guard(BearerVerifier(options, remote), policy, None, accounts), [])
+    keys, throttle = build_keys(backend), auth.throttle
     authenticator = Authenticator(
         build_sources(auth, accounts),
         Passwords(remember=auth.remember_password_seconds),
         Throttle(throttle.per_address, throttle.per_account, throttle.window_seconds),
         build_token_uses(backend),
     )
-    services = (token.service, *token.further_services)
-    bearers = Bearers(BearerOptions(token.issuer, services, token.lifetime_seconds, token.leeway_seconds), keys)
-    service = TokenService(authenticator, bearers, build_refresh_tokens(settings, backend), policy)
-    endpoint = TokenEndpoint(service, keys, address, emit)
-    return AuthParts(Guard(authenticator, accounts, bearers, policy), endpoint.routes())
+    service = TokenService(authenticator, BearerMint(options, keys), build_refresh_tokens(settings, backend), policy)
+    guard = Guard(BearerVerifier(options, keys), policy, authenticator, accounts)
+    return AuthParts(guard, TokenEndpoint(service, keys, address, emit).routes())
 
 
 def build_sources(auth: AuthSettings, accounts: Accounts) -> Sources:
