@@ -16,7 +16,7 @@ from auth.accounts import Accounts
 from auth.authenticator import Authenticator, Sources
 from auth.bearer import BearerMint, BearerOptions, BearerVerifier
 from auth.directory import Directory
-from auth.endpoint import TOKEN_PATH, TokenEndpoint
+from auth.endpoint import JWKS_PATH, TOKEN_PATH, TokenEndpoint
 from auth.errors import AccountInvalid, AuthError
 from auth.events import Emit
 from auth.guard import Guard
