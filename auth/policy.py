@@ -84,11 +84,6 @@ class Policy:
     read_only: bool = False
     _decided: dict[tuple[Identity, str], Actions] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def is_open(self) -> bool:
-        """True if everybody may do everything."""
-        return self.rules == OPEN_RULES
-
     def decide(self, identity: Identity, name: str) -> Actions:
         """What somebody may do with a repository, whether it exists or not."""
         known = self._decided.get((identity, name))
@@ -131,6 +126,20 @@ class Policy:
             beginning.startswith(namespace) or namespace.startswith(beginning)
             for beginning in beginnings
             if beginning is not None
+        )
+
+    def may_pull_everything(self, identity: Identity) -> bool:
+        """True if nothing can be hidden from somebody, whatever repositories there are."""
+        rules = [rule for rule in self.rules if self._concerns(rule, identity)]
+        if any(rule.deny and Action.PULL in rule.actions for rule in rules):
+            return False
+        everywhere = any(grant.pattern == "**" and Action.PULL in grant.actions for grant in identity.scope or ())
+        return (everywhere and identity.kind is Kind.ROBOT) or any(
+            not rule.deny
+            and "**" in rule.repositories
+            and Action.PULL in _meant(rule)
+            and (everywhere or not self._is_limited(rule, identity))
+            for rule in rules
         )
 
     def is_immutable(self, name: str, tag: str) -> bool:

@@ -28,6 +28,9 @@ OPTIONAL_APIS = {
 SPARSE_DATA = {"OCI_DATA_SPARSE": "true"}
 SPARSE_SERVER = {"CARGOHOLD_REGISTRY__CHECK_REFERENCES": "false"}
 
+LOGIN = {"OCI_USERNAME": "conformance", "OCI_PASSWORD": "correct horse"}
+HTPASSWD = "conformance:$2b$05$8LIQ0WNmKlX56oLr/g3I1ej3P7BiQPXwy5Jl.KOK07jKPK7S4adiK"
+
 ALLOWED_SKIPS: Mapping[str, str] = {}
 """Name of a case -> why it is right that it is skipped."""
 
@@ -40,12 +43,15 @@ class Profile:
     least: int
     suite: Mapping[str, str]
     server: Mapping[str, str] = field(default_factory=dict)
+    login: bool = False
 
 
 PROFILES = {
     "1.1": Profile("1.1", 860, CANCEL),
     "dev": Profile("dev", 980, OPTIONAL_APIS),
     "dev-two-workers": Profile("dev", 980, OPTIONAL_APIS, {"CARGOHOLD_SERVER__WORKERS": "2"}),
+    "1.1-with-login": Profile("1.1", 860, {**CANCEL, **LOGIN}, login=True),
+    "dev-with-login": Profile("dev", 980, {**OPTIONAL_APIS, **LOGIN}, login=True),
     "dev-sparse": Profile("dev", 1030, {**OPTIONAL_APIS, **SPARSE_DATA}, SPARSE_SERVER),
 }
 
@@ -56,7 +62,11 @@ def registry(url: str, directory: Path, profile: Profile) -> Iterator[str]:
     if url:
         yield url.removeprefix("http://").rstrip("/")
         return
-    with live_server(directory, environment=profile.server) as server:
+    environment = dict(profile.server)
+    if profile.login:
+        (directory / "htpasswd").write_text(HTPASSWD)
+        environment["CARGOHOLD_AUTH__HTPASSWD"] = str(directory / "htpasswd")
+    with live_server(directory, environment=environment) as server:
         yield server.address
 
 

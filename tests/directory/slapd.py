@@ -74,7 +74,9 @@ def directory(place: Path) -> Iterator[RunningDirectory]:
     subprocess.run([program, "-Tadd", *common, "-l", str(place / "people.ldif")], check=True, capture_output=True)
     with (place / "slapd.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "-d", "0", *common, "-h", f"{url} ldaps://127.0.0.1:{tls_port.number}"], stdout=log, stderr=subprocess.STDOUT
+            [program, "-d", "0", *common, "-h", f"{url} ldaps://127.0.0.1:{tls_port.number}"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     try:
         _wait(process, port.number, place / "slapd.log")
