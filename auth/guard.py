@@ -6,7 +6,10 @@ user and a revoked token count at once and not when the token ends.
 
 import base64
 import binascii
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from auth.access import NONE, Action, Actions
 from auth.accounts import Accounts
@@ -17,6 +20,9 @@ from auth.identity import ANONYMOUS, Identity, Kind
 from auth.policy import Policy
 from auth.policy_source import PolicySource
 
+_RECALLED_SECONDS = 1.0
+_CALLERS_REMEMBERED = 1024
+_REPOSITORIES_REMEMBERED = 256
 _NOT_VALID = "the token is not valid any more; log in again"
 
 
@@ -27,6 +33,7 @@ class Caller:
     identity: Identity
     policy: Policy
     bearer: Bearer | None = None
+    _found: dict[str, Actions] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_anonymous(self) -> bool:
@@ -39,9 +46,14 @@ class Caller:
 
     def may(self, action: Action, name: str) -> bool:
         """True if the rules and their token allow it."""
-        if self.bearer is not None and action not in self.bearer.repositories.get(name, NONE):
-            return False
-        return action in self.policy.decide(self.identity, name)
+        found = self._found.get(name)
+        if found is None:
+            found = self.policy.decide(self.identity, name)
+            if self.bearer is not None:
+                found &= self.bearer.repositories.get(name, NONE)
+            if len(self._found) < _REPOSITORIES_REMEMBERED:
+                self._found[name] = found
+        return action in found
 
     def may_list(self) -> bool:
         """True if they may ask for the catalog, which then shows what they may pull."""
@@ -57,12 +69,24 @@ class Guard:
     """
 
     def __init__(
-        self, bearers: BearerVerifier, policy: PolicySource, authenticator: Authenticator | None, accounts: Accounts
+        self,
+        bearers: BearerVerifier,
+        policy: PolicySource,
+        authenticator: Authenticator | None,
+        accounts: Accounts,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._bearers = bearers
         self._policy = policy
         self._authenticator = authenticator
         self._accounts = accounts
+        self._clock = clock
+        self._callers: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+
+    def recall(self, authorization: str | None) -> Caller | None:
+        """Who has sent this token less than a second ago: it is not looked at again so soon."""
+        known = None if authorization is None else self._callers.get(authorization)
+        return known[0] if known is not None and self._clock() < known[1] else None
 
     @property
     def service(self) -> str:
@@ -79,11 +103,20 @@ class Guard:
             return Caller(ANONYMOUS, policy)
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "bearer":
-            return await self._by_bearer(value.strip(), policy)
+            caller = await self._by_bearer(value.strip(), policy)
+            self._remember(authorization, caller)
+            return caller
         if scheme.lower() == "basic" and self._authenticator is not None:
             name, password = read_basic(value)
             return Caller(await self._authenticator.login(name, password, address), policy)
         raise Unauthenticated("log in with a bearer token from the token service")
+
+    def _remember(self, authorization: str, caller: Caller) -> None:
+        expires = caller.bearer.expires if caller.bearer is not None else 0.0
+        self._callers[authorization] = (caller, min(self._clock() + _RECALLED_SECONDS, expires))
+        self._callers.move_to_end(authorization)
+        if len(self._callers) > _CALLERS_REMEMBERED:
+            self._callers.popitem(last=False)
 
     async def _by_bearer(self, token: str, policy: Policy) -> Caller:
         bearer = await self._bearers.verify(token)

@@ -59,36 +59,39 @@ class Gate:
 
         Raises `Challenge`, `Forbidden`, `Hidden`, `ReadOnly`, or what `Guard.identify` raises.
         """
-        caller = await self._identify(request, action)
-        scope = request.scope
-        scope.setdefault("state", {})["user"] = "" if caller.is_anonymous else str(caller.identity)
+        guard, scope = self._guard, request.scope
+        if guard is None:
+            caller = Caller(ANONYMOUS, self._policy.current())
+        else:
+            caller = guard.recall(request.header(b"authorization")) or await self._identify(guard, request, action)
+            scope.setdefault("state", {})["user"] = "" if caller.is_anonymous else str(caller.identity)
         if caller.policy.read_only and action not in (None, Action.PULL):
             raise ReadOnly("the registry is in read-only mode: pulling works, pushing and deleting do not")
-        if self._guard is None:
+        if guard is None:
             return caller
         if request.route.resource is Resource.BASE:
             if caller.is_anonymous:
                 raise self._challenge(scope, [], "log in to use this registry", "")
         elif action is not None:
-            self._decide(request, caller, _need(request, action))
+            self._decide(request, caller, action)
         return caller
 
-    async def _identify(self, request: Request, action: Action | None) -> Caller:
-        if self._guard is None:
-            return Caller(ANONYMOUS, self._policy.current())
+    async def _identify(self, guard: Guard, request: Request, action: Action | None) -> Caller:
         try:
-            return await self._guard.identify(
-                request.header(b"authorization"), self._options.proxies.client(request.scope)
-            )
+            return await guard.identify(request.header(b"authorization"), self._options.proxies.client(request.scope))
         except Unauthenticated as error:
             needs = [] if action is None or request.route.resource is Resource.BASE else [_need(request, action)]
             raise self._challenge(request.scope, needs, error.message, error.reason) from error
 
-    def _decide(self, request: Request, caller: Caller, need: Need) -> None:
-        if not need.name:
+    def _decide(self, request: Request, caller: Caller, action: Action) -> None:
+        resource = request.route.resource
+        if resource is Resource.CATALOG:
             if not caller.may_list():
-                raise self._refusal(request, caller, [need], by_rules=caller.is_anonymous)
+                raise self._refusal(request, caller, [Need(action)], by_rules=caller.is_anonymous)
             return
+        if resource is not Resource.UPLOADS and caller.may(action, request.name):
+            return
+        need = Need(action, request.name)
         needs = [need]
         source = _mount_source(request)
         if source is not None and Action.PULL in caller.allowed(source) and not caller.may(Action.PULL, source):
