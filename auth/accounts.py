@@ -62,9 +62,9 @@ class Accounts:
         self._document = Document(backend, f"{prefix}accounts", _decode, _encode)
         self._clock = clock
 
-    async def state(self) -> AccountsState:
-        """All accounts, at most a second old."""
-        return await self._document.read()
+    async def state(self, *, fresh: bool = False) -> AccountsState:
+        """All accounts, at most a second old; as they are now if `fresh`."""
+        return await self._document.read(fresh=fresh)
 
     async def add_user(self, name: str, password_hash: str, groups: tuple[str, ...]) -> None:
         """Make a user. Raises `AccountInvalid` if the name is taken or cannot be one."""

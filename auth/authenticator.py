@@ -70,6 +70,7 @@ class Authenticator:
             return await self._by_password(name, password)
         account = self._account(name, password)
         self._throttle.check(account, address)
+        await self.refresh()  # an account may have been made, or ended, a moment ago
         try:
             identity = await self._identify(name, password)
         except Unauthenticated:
@@ -77,6 +78,10 @@ class Authenticator:
             raise
         self._throttle.succeeded(account, address)
         return identity
+
+    async def refresh(self) -> None:
+        """Look at the accounts now, and not only when they were last looked at a second ago."""
+        await self._sources.users.refresh()
 
     async def confirm(self, identity: Identity, *, thoroughly: bool = False) -> Identity | None:
         """The identity as it is now, with its groups of now; None if its credential does not stand any more.

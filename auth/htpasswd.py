@@ -47,19 +47,23 @@ class HtpasswdFile:
         """Users whose hash is no bcrypt, with the reason: they are refused."""
         return self._current().unusable
 
+    def refresh(self) -> None:
+        """Look at the file now; read it if it has changed."""
+        self._looked = self._clock()
+        signature = self._look()
+        if signature == self._signature:
+            return
+        self._signature = signature
+        try:
+            self._content = self._read()
+        except AccountInvalid as error:
+            _log.error("the users in use are kept: %s", error)
+        else:
+            _log.info("%s was read again: %d users", self._path, len(self._content.hashes))
+
     def _current(self) -> _Content:
-        now = self._clock()
-        if now - self._looked >= _LOOK_SECONDS:
-            self._looked = now
-            signature = self._look()
-            if signature != self._signature:
-                self._signature = signature
-                try:
-                    self._content = self._read()
-                except AccountInvalid as error:
-                    _log.error("the users in use are kept: %s", error)
-                else:
-                    _log.info("%s was read again: %d users", self._path, len(self._content.hashes))
+        if self._clock() - self._looked >= _LOOK_SECONDS:
+            self.refresh()
         return self._content
 
     def _look(self) -> tuple[int, ...] | None:

@@ -36,7 +36,7 @@ class Throttle:
 
     def __init__(
         self,
-        per_address: int = 20,
+        per_address: int = 60,
         per_account: int = 50,
         window: float = 60.0,
         clock: Callable[[], float] = time.monotonic,

@@ -40,6 +40,12 @@ class LocalUsers:
         user = (await self.accounts.state()).users.get(name)
         return None if user is None else LocalUser(name, user.password_hash, frozenset(user.groups))
 
+    async def refresh(self) -> None:
+        """See at once what has changed."""
+        await self.accounts.state(fresh=True)
+        if self.htpasswd is not None:
+            self.htpasswd.refresh()
+
     async def costs(self) -> Sequence[int]:
         """What checking a password costs, for each user: see `Passwords.matches`."""
         hashes = [user.password_hash for user in self.configured.values()]

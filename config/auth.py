@@ -35,7 +35,7 @@ class TokenSettings(Section):
 class ThrottleSettings(Section):
     """How many logins may fail, by address and by account, within a time."""
 
-    per_address: Annotated[int, Field(ge=1)] = 20
+    per_address: Annotated[int, Field(ge=1)] = 60
     per_account: Annotated[int, Field(ge=1)] = 50
     window_seconds: Seconds = 60
 

@@ -32,6 +32,12 @@ class DockerEngine:
             "DOCKER_BUILDKIT": "0",  # Debian ships no buildx; the engine's own builder has no other switch
         }
 
+    def with_config(self, directory: Path) -> "DockerEngine":
+        """The same engine, asked by a `docker` whose configuration lies in `directory`."""
+        other = DockerEngine(directory, self._docker)
+        other._environment = {**self._environment, "DOCKER_CONFIG": str(directory)}
+        return other
+
     def __call__(self, *arguments: str | Path, fails: bool = False, stdin: Path | None = None) -> Result:
         """Run `docker ARGUMENTS`."""
         return run(self._docker, *arguments, env=self._environment, fails=fails, stdin=stdin)
