@@ -23,7 +23,11 @@ from auth.patterns import matches
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _ALGORITHM = re.compile(r"(?:RS|PS|ES)(?:256|384|512)|EdDSA")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.:/-]+)\}")
-_PART = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME_PART = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")  # a repository's name, as the distribution spec has it
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_LATEST = 253_402_300_800  # seconds: the year 10000
+_LONGEST_NAME = 255
 _REFUSED = "the identity token is not accepted here"
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ class IdentityRule:
             raise ValueError("an identity has to say in `when` which claims it is for")
         if not self.scope:
             raise ValueError("an identity has to say in `scope` what it may do")
+        if not self.name or any(brace in _PLACEHOLDER.sub("", self.name) for brace in "{}"):
+            raise ValueError(f"{self.name!r} is no name for an identity; write it as ci/{{project_path}}")
         for text in self.scope:
             Grant.parse(_PLACEHOLDER.sub("x", text))  # raises ScopeInvalid, which says what is wrong
 
@@ -69,15 +75,17 @@ class IssuerOptions:
         wrong = [name for name in self.algorithms if not _ALGORITHM.fullmatch(name)]
         if wrong or not self.algorithms:
             raise ValueError(f"algorithms: {', '.join(wrong) or 'none'} cannot be used; RS256, ES256, EdDSA can")
-        if not all(self.audiences):
-            raise ValueError("audiences: an empty one would fit nothing")
+        if not self.audiences or not all(self.audiences):
+            raise ValueError("audiences: say whom tokens have to be meant for")
 
 
 class Issuers:
-    """All issuers whose word counts."""
+    """All issuers whose word counts. Raises `ValueError` if two are the same."""
 
     def __init__(self, options: Sequence[IssuerOptions], clock: Callable[[], float] = time.time) -> None:
         self._options = {item.issuer: item for item in options}
+        if len(self._options) < len(options) or len(self.names()) < len(options):
+            raise ValueError("two issuers have the same name or `iss`; give one of them all the identities")
         self._clock = clock
         self._keys = {
             item.issuer: JwksCache(KeySource(item.issuer, item.jwks_url, item.jwks_file, item.ca_file, item.token_file))
@@ -123,7 +131,7 @@ class Issuers:
         header = jwt.get_unverified_header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in options.algorithms or "crit" in header:
-            raise _Refused(f"algorithm {algorithm!r} or a critical header is not accepted")
+            raise _Refused(f"algorithm {str(algorithm)[:20]!r} or a critical header is not accepted")
         if key_id is not None and not isinstance(key_id, str):
             raise _Refused("the key id is no text")
         key = await self._keys[options.issuer].find(key_id, algorithm)
@@ -139,14 +147,17 @@ class Issuers:
             options={"require": ["iss", "aud", "exp", "iat", "sub"], "verify_exp": False, "verify_nbf": False,
                      "verify_iat": False},
         )  # fmt: skip
+        if not claims["sub"]:
+            raise _Refused("it is about nobody")
         self._check_times(claims, options)
         return claims
 
     def _check_times(self, claims: Mapping[str, Any], options: IssuerOptions) -> None:
         now = self._clock()
         times = {name: claims.get(name, 0) for name in ("exp", "iat", "nbf")}
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in times.values()):
-            raise _Refused("a time is no number")
+        # not NaN, which is neither earlier nor later than any time, and not infinity
+        if not all(type(value) in (int, float) and 0 <= value < _LATEST for value in times.values()):
+            raise _Refused("a time is none")
         if times["exp"] + options.leeway <= now:
             raise _Refused("it has expired")
         if max(times["iat"], times["nbf"]) - options.leeway > now:
@@ -161,10 +172,8 @@ class Issuers:
                 if not scope:
                     raise _Refused("the claims make no scope: a value is not plainly a part of a repository's name")
                 stamp = hashlib.sha256(str(claims.get("jti", token)).encode()).hexdigest()[:16]
-                name = _PLACEHOLDER.sub(lambda found: str(_claim(claims, found[1])), rule.name)
-                return Identity(
-                    Kind.ROBOT, name[:255], scope=scope, credential=Credential("issuer", options.name, stamp)
-                )
+                credential = Credential("issuer", options.name, stamp)
+                return Identity(Kind.ROBOT, _name(rule.name, claims), scope=scope, credential=credential)
         raise _Refused("no identity fits its claims")
 
 
@@ -196,13 +205,28 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
+def _name(template: str, claims: Mapping[str, Any]) -> str:
+    """The identity's name, which rules and the audit log go by: whole, and without what would not be seen there."""
+
+    def fill(found: re.Match[str]) -> str:
+        text = _text(_claim(claims, found[1]))
+        if text is None or not _PRINTABLE.fullmatch(text):
+            raise _Refused(f"the claim {found[1]!r} cannot be part of a name")
+        return text
+
+    name = _PLACEHOLDER.sub(fill, template)
+    if len(name) > _LONGEST_NAME:
+        raise _Refused("the name would be too long")
+    return name
+
+
 def _grant(template: str, claims: Mapping[str, Any]) -> Grant | None:
     """A grant with the claims filled in; None if a value could mean more than the part of a name that it stands for."""
     pattern, _, words = template.rpartition(":")
     filled = pattern
     for found in _PLACEHOLDER.finditer(pattern):
         text = _text(_claim(claims, found[1]))
-        if text is None or not _PART.fullmatch(text) or "//" in text:
+        if text is None or not _NAME_PART.fullmatch(text):
             return None
         filled = filled.replace(found[0], text)
     try:
