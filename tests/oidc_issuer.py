@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import time
 import uuid
@@ -15,12 +16,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import NameOID
 
 DISCOVERY = "/.well-known/openid-configuration"
 JWKS = "/keys"
@@ -53,7 +60,6 @@ class IssuerKey:
         """Its entry in the JWK set; `None` takes a member away."""
         made: dict[str, Any] = jwt.get_algorithm_by_name(self.algorithm).to_jwk(self.private.public_key(), as_dict=True)
         entry = {**made, "kid": self.id, "use": "sig", "alg": self.algorithm, **changes}
-        entry.pop("key_ops", None) if "key_ops" not in changes else None
         return {name: value for name, value in entry.items() if value is not None}
 
     def pem(self) -> bytes:
@@ -63,20 +69,21 @@ class IssuerKey:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the issuer answers instead of the document of a path."""
+    """What the issuer answers instead of the document of a path; with `pause`, one byte in so many seconds."""
 
     body: bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    pause: float = 0
 
 
 class OidcIssuer:
     """A running issuer. `published` is its JWK set, `requests` counts by path, `answers` replaces documents by path.
 
-    While `broken` it answers 503.
+    While `broken` it answers 503. With a certificate it speaks TLS.
     """
 
-    def __init__(self, algorithm: str = "RS256") -> None:
+    def __init__(self, algorithm: str = "RS256", certificate: Path | None = None) -> None:
         self.key = IssuerKey.make(algorithm)
         self.published: list[dict[str, Any]] = [self.key.public()]
         self.requests: Counter[str] = Counter()
@@ -86,7 +93,14 @@ class OidcIssuer:
         self._going = threading.Event()
         self._going.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # the handshake belongs to the connection's own thread: who breaks it off must not disturb who accepts
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="oidc-issuer")
         self._thread.start()
 
@@ -158,13 +172,31 @@ class OidcIssuer:
 
 
 @contextmanager
-def oidc_issuer(algorithm: str = "RS256") -> Iterator[OidcIssuer]:
+def oidc_issuer(algorithm: str = "RS256", certificate: Path | None = None) -> Iterator[OidcIssuer]:
     """A running issuer."""
-    issuer = OidcIssuer(algorithm)
+    issuer = OidcIssuer(algorithm, certificate)
     try:
         yield issuer
     finally:
         issuer.close()
+
+
+def write_certificate(file: Path) -> Path:
+    """Write a key and a certificate of its own for 127.0.0.1 into a file, which is then also the authority to trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return file
 
 
 def forge(header: Mapping[str, object], claims: Mapping[str, object] | bytes, sign: Callable[[bytes], bytes]) -> str:
@@ -191,15 +223,24 @@ def _base64(data: bytes) -> str:
 
 def _handler(issuer: OidcIssuer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            with suppress(ssl.SSLError, ConnectionError):  # a client that does not trust our certificate hangs up
+                super().handle()
+
         def do_GET(self) -> None:
             issuer.authorizations.append(self.headers.get("authorization"))
             answer = issuer.document(self.path)
-            with suppress(ConnectionError):  # who asked may have lost patience
+            with suppress(OSError):  # who asked may have lost patience
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(answer.body)
+                if answer.pause:
+                    for byte in answer.body:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(answer.pause)
+                else:
+                    self.wfile.write(answer.body)
 
         def log_message(self, *_: object) -> None:
             """Say nothing: the tests look at the counters."""
