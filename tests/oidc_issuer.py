@@ -62,6 +62,11 @@ class IssuerKey:
         entry = {**made, "kid": self.id, "use": "sig", "alg": self.algorithm, **changes}
         return {name: value for name, value in entry.items() if value is not None}
 
+    def sign(self, text: bytes) -> bytes:
+        """The signature of a text."""
+        signature: bytes = jwt.get_algorithm_by_name(self.algorithm).sign(text, self.private)
+        return signature
+
     def pem(self) -> bytes:
         """The public key as it is often published, which is what an HMAC would be keyed with in a confusion of both."""
         return self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -149,11 +154,10 @@ class OidcIssuer:
     ) -> str:
         """A token with these claims over the usual ones; headers replace the usual ones, `None` takes one away."""
         signer = key or self.key
-        signature = jwt.get_algorithm_by_name(signer.algorithm)
         return forge(
             {"alg": signer.algorithm, "kid": signer.id, "typ": "JWT", **(headers or {})},
             self.claims(**(claims or {})),
-            lambda text: signature.sign(text, signer.private),
+            signer.sign,
         )
 
     def document(self, path: str) -> Answer:
