@@ -112,6 +112,9 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
         if issuer.name in names:
             yield Problem(("auth", "issuers", number, "name"), f"{issuer.name} is the name of another issuer already")
         names.add(issuer.name)
+        if any(issuer.issuer == other.issuer for other in settings.auth.issuers[:number]):
+            message = "is there already: give that entry these identities, too"
+            yield Problem(("auth", "issuers", number, "issuer"), message)
         if issuer.jwks_url and issuer.jwks_file:
             yield Problem(("auth", "issuers", number, "jwks_url"), "is given, and jwks_file, too: keep one of them")
         if not issuer.issuer.startswith(("https://", "http://")) and not (issuer.jwks_url or issuer.jwks_file):

@@ -62,6 +62,11 @@ class IssuerKey:
         entry = {**made, "kid": self.id, "use": "sig", "alg": self.algorithm, **changes}
         return {name: value for name, value in entry.items() if value is not None}
 
+    def secret(self) -> str:
+        """The secret part of an elliptic curve's key, as a JWK set must never hold it."""
+        found: dict[str, str] = jwt.get_algorithm_by_name(self.algorithm).to_jwk(self.private, as_dict=True)
+        return found["d"]
+
     def sign(self, text: bytes) -> bytes:
         """The signature of a text."""
         signature: bytes = jwt.get_algorithm_by_name(self.algorithm).sign(text, self.private)

@@ -231,7 +231,8 @@ async def test_tokens_of_real_systems_become_robots(
     [
         "*", "**", "a/*", "a/**", "?", "team/app:push", "a:pull,push,delete", "../x", "a/../b", "a/./b", "..", ".",
         "a..b", "/", "/a", "a/", "a//b", "{user}", "{project_path}", "a b", "a,b", "a\n", "a\0", "A", "team/App", "é",
-        "a%2fb", "a\\b", "", "-a", "a-", "a/_b", "a|b", "(a)", "[a]", "a$", "^a", True, 1.5, None, ["team"], ["*"], {"a": "b"},
+        "a%2fb", "a\\b", "", "-a", "a-", "a/_b", "a|b", "(a)", "[a]", "a$", "^a",
+        True, 1.5, None, ["team"], ["*"], {"a": "b"},
     ],
     ids=repr,
 )  # fmt: skip

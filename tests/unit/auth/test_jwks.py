@@ -167,7 +167,6 @@ async def test_an_issuer_that_hangs_is_an_outage_after_the_timeout(issuer: OidcI
         b'{"keys": [null, 7, "x", [], {}, {"kty": "EC"}, {"kty": "RSA", "n": 5, "e": null}, {"kty": ["EC"]}]}',
         b"[" * 100_000,
         b"\xff\xfe",
-        b" " * (1024 * 1024 + 1),
     ],
     ids=lambda body: repr(body[:30]),
 )
@@ -177,6 +176,21 @@ async def test_what_is_no_key_set_is_an_outage(issuer: OidcIssuer, clock: Clock,
         with pytest.raises(IdentityUnavailable):
             await has(keys, issuer.key)
     assert issuer.requests[JWKS] == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "padding", "counts"), [({}, 1000, True), ({}, 1024 * 1024, False), ({"x": "y" * 70_000}, 0, False)]
+)
+async def test_an_answer_that_is_too_large_is_not_read(
+    issuer: OidcIssuer, clock: Clock, headers: dict[str, str], padding: int, counts: bool
+) -> None:
+    issuer.answers[JWKS] = Answer(json.dumps({"keys": issuer.published}).encode() + b" " * padding, headers=headers)
+    async with caching(KeySource(issuer.url), clock) as keys:
+        if counts:
+            assert await has(keys, issuer.key)
+        else:
+            with pytest.raises(IdentityUnavailable):
+                await has(keys, issuer.key)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +270,7 @@ ES, RS = IssuerKey.make("ES256"), IssuerKey.make("RS256")
         (RS.public(alg=None), "none"),
         (RS.public(alg=None), ""),
         ({"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", "kid": ES.id}, "HS256"),
-        (ES.public(d="AAAA"), "ES256"),
+        (ES.public(d=ES.secret()), "ES256"),
         (IssuerKey(rsa.generate_private_key(65537, 1024), "RS256", ES.id).public(), "RS256"),
         (ES.public(kid=7), "ES256"),
     ],
