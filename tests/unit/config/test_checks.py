@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.access import AccessSettings
+from config.auth import AuthSettings, IdentitySettings, IssuerSettings
 from config.checks import missing_files, problems
 from config.load import ConfigError, Flag, load
 from config.settings import RegistrySettings, ServerSettings, Settings, TlsSettings
@@ -98,3 +99,15 @@ def test_tls_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
     assert problem.path == ("server", "tls", "key")
     assert problem.message == f"{tmp_path / 'k.pem'} is not there"
+
+
+def test_an_issuer_that_is_there_twice_is_named() -> None:
+    identity = IdentitySettings(when={"sub": ("ci",)}, name="ci", scope=("ci/*:pull",))
+    issuers = tuple(
+        IssuerSettings(name=name, issuer="https://gitlab.example.com", audiences=("registry",), identities=(identity,))
+        for name in ("one", "two")
+    )
+
+    [message] = messages(Settings(auth=AuthSettings(issuers=issuers)))
+
+    assert message == "auth.issuers.1.issuer: is there already: give that entry these identities, too"
