@@ -214,10 +214,8 @@ class _Question:
         from ldap3.core.exceptions import LDAPException  # noqa: PLC0415
 
         options = self._options
-        host = urlsplit(options.url).hostname
-        tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=options.ca_file, sni=host)
         seconds = math.ceil(options.timeout)
-        server = ldap3.Server(options.url, tls=tls, connect_timeout=seconds, get_info=ldap3.NONE)
+        server = ldap3.Server(options.url, tls=_tls(options), connect_timeout=seconds, get_info=ldap3.NONE)
         connection = ldap3.Connection(
             server,
             user=dn or None,
@@ -242,9 +240,29 @@ class _Question:
             yield connection if bound else None
         finally:
             self._connections.remove(connection)
-            connection.unbind()
-            if connection.socket is not None:  # ldap3 leaves it open where the encryption came to nothing
-                connection.socket.close()
+            try:
+                with suppress(LDAPException, OSError):  # the answer is known; whether the directory hears us go is not
+                    connection.unbind()
+            finally:
+                if connection.socket is not None:  # ldap3 leaves it open where connecting or unbinding has failed
+                    connection.socket.close()
+
+
+def _tls(options: LdapOptions) -> Any:
+    """Encryption as Python does it by itself, which checks the certificate and its names before anything is sent."""
+    import ldap3  # noqa: PLC0415  # see `_Question._connected`
+
+    class Verified(ldap3.Tls):  # type: ignore[misc]  # ldap3 has no types
+        """Without ldap3's own check of names, which comes late and leaves the socket open where it fails."""
+
+        def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:
+            context = ssl.create_default_context(cafile=options.ca_file)
+            name = urlsplit(options.url).hostname
+            connection.socket = context.wrap_socket(
+                connection.socket, do_handshake_on_connect=do_handshake, server_hostname=name
+            )
+
+    return Verified(validate=ssl.CERT_REQUIRED)
 
 
 def user_dn(template: str, name: str) -> str:

@@ -4,10 +4,12 @@ Knows how to fill, start and stop it. It is started from a copy, for a confined 
 than its own.
 """
 
+import re
 import shutil
 import socket
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,14 @@ from tests.programs import leave_out
 
 BASE = "dc=example,dc=org"
 SERVICE_DN, SERVICE_PASSWORD = f"cn=cargohold,{BASE}", "look but do not touch"
-PASSWORDS = {"alice": "correct horse", "bob": "battery staple", "o'hara (jr)": "quotes, too", "locked": "not any more"}
+PASSWORDS = {
+    "alice": "correct horse",
+    "bob": "battery staple",
+    "o'hara (jr)": "quotes, too",
+    'smith, "jo" *': "soft\u00adhyphen \u00bd",
+    "locked": "not any more",
+    "expired": "not since 2020",
+}
 _SLAPD = Path("/usr/sbin/slapd")
 _MODULES = Path("/usr/lib/ldap")
 _SCHEMAS = Path("/etc/ldap/schema")
@@ -58,8 +67,8 @@ class RunningDirectory:
 
 
 @contextmanager
-def directory(place: Path) -> Iterator[RunningDirectory]:
-    """A running directory with its files in `place`; gone afterwards."""
+def directory(place: Path, elsewhere: str = "ldap://127.0.0.1:9") -> Iterator[RunningDirectory]:
+    """A running directory with its files in `place`; gone afterwards. For `ou=elsewhere` it refers to that URL."""
     if not _SLAPD.exists():
         leave_out("slapd is not installed")
     port, tls_port = ReservedPort(), ReservedPort()
@@ -67,14 +76,21 @@ def directory(place: Path) -> Iterator[RunningDirectory]:
     _make_certificate(place)
     (place / "db").mkdir()
     (place / "slapd.conf").write_text(_configuration(place))
-    (place / "people.ldif").write_text(_people())
+    (place / "people.ldif").write_text(_people(elsewhere))
     program = Path(shutil.copy(_SLAPD, place / "directory-server"))
     common = ["-f", str(place / "slapd.conf")]
     # slapd acts as slapadd if it is called so
     subprocess.run([program, "-Tadd", *common, "-l", str(place / "people.ldif")], check=True, capture_output=True)
     with (place / "slapd.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "-d", "0", *common, "-h", f"{url} ldaps://127.0.0.1:{tls_port.number}"],
+            [
+                program,
+                "-d",
+                "0",
+                *common,
+                "-h",
+                f"{url} ldaps://127.0.0.1:{tls_port.number} ldaps://127.0.0.2:{tls_port.number}",
+            ],
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -106,6 +122,7 @@ def _configuration(place: Path) -> str:
 {schemas}
 modulepath {_MODULES}
 moduleload back_mdb
+moduleload ppolicy
 pidfile {place}/slapd.pid
 TLSCACertificateFile {place}/ca.pem
 TLSCertificateFile {place}/server.pem
@@ -115,19 +132,25 @@ suffix "{BASE}"
 rootdn "cn=admin,{BASE}"
 directory {place}/db
 maxsize 16777216
+overlay ppolicy
+ppolicy_default "cn=policy,{BASE}"
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="ou=groups,{BASE}" by dn.exact="{SERVICE_DN}" read by users read by * none
 access to * by dn.exact="{SERVICE_DN}" read by anonymous auth by self read by * none
 """
 
 
-def _people() -> str:
+def _people(elsewhere: str) -> str:
     entries = [
         f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: Example\ndc: example",
         f"dn: ou=people,{BASE}\nobjectClass: organizationalUnit\nou: people",
         f"dn: ou=groups,{BASE}\nobjectClass: organizationalUnit\nou: groups",
         f"dn: {SERVICE_DN}\nobjectClass: applicationProcess\nobjectClass: simpleSecurityObject\ncn: cargohold\n"
         f"userPassword: {SERVICE_PASSWORD}",
+        f"dn: cn=policy,{BASE}\nobjectClass: device\nobjectClass: pwdPolicy\ncn: policy\npwdAttribute: userPassword\n"
+        "pwdLockout: TRUE\npwdMaxAge: 86400",
+        f"dn: ou=elsewhere,ou=people,{BASE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
+        f"ref: {elsewhere}/ou=people,{BASE}",
     ]
     entries += [_person(name, password) for name, password in PASSWORDS.items()]
     # two people of one name, which is a mistake in the directory
@@ -139,16 +162,25 @@ def _people() -> str:
     entries += [
         f"dn: cn=dev,ou=groups,{BASE}\nobjectClass: groupOfNames\ncn: dev\n"
         f"member: uid=alice,ou=people,{BASE}\nmember: uid=bob,ou=people,{BASE}",
+        f"dn: cn=odd,ou=groups,{BASE}\nobjectClass: groupOfNames\ncn: odd\n"
+        + "\n".join(f"member: {_dn(name)}" for name in PASSWORDS if not name.isalnum()),
         f"dn: cn=ops,ou=groups,{BASE}\nobjectClass: groupOfNames\ncn: ops\nmember: uid=alice,ou=people,{BASE}",
     ]
     return "\n\n".join(entries) + "\n"
 
 
+def _dn(name: str) -> str:
+    escaped = re.sub(r'([,"])', r"\\\1", name)
+    return f"uid={escaped},ou=people,{BASE}"
+
+
 def _person(name: str, password: str) -> str:
-    stored = "{SSHA}not a hash of anything" if name == "locked" else password
+    # a password without a time of change does not expire
+    states = {"locked": "\npwdAccountLockedTime: 000001010000Z", "expired": "\npwdChangedTime: 20200101000000Z"}
     return (
-        f"dn: uid={name},ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n"
-        f"userPassword: {stored}"
+        f"dn: {_dn(name)}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n"
+        "mail: one@example.org\nmail: two@example.org\n"
+        f"userPassword:: {b64encode(password.encode()).decode()}{states.get(name, '')}"
     )
 
 
