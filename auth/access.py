@@ -43,7 +43,8 @@ def parse_actions(words: Iterable[str]) -> Actions:
 
 def print_actions(actions: Iterable[Action]) -> str:
     """`pull,push`."""
-    return ",".join(action for action in Action if action in frozenset(actions))
+    given = frozenset(actions)
+    return ",".join(action for action in Action if action in given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ class TokenEndpoint:
         headers = dict(_NO_STORE)
         if isinstance(error, Unauthenticated):
             headers["www-authenticate"] = 'Basic realm="registry", charset="UTF-8"'
-        if isinstance(error, Throttled):
+        if isinstance(error, Throttled | IdentityUnavailable):
             headers["retry-after"] = str(error.retry_after)
         message = "logins cannot be checked now; try again later" if refusal.status >= 500 else error.message
         self._emit(self._event(request, "login", refusal.word, refusal.status, claimed=claimed[:255]))

@@ -35,7 +35,9 @@ class Throttled(AuthError):
 
 
 class IdentityUnavailable(AuthError):
-    """Whoever knows the answer cannot be asked now: a directory, an issuer."""
+    """Whoever knows the answer cannot be asked now: a directory, an issuer. The message is for the log."""
+
+    retry_after = 5
 
 
 class ScopeInvalid(AuthError):

@@ -70,7 +70,7 @@ class RegistryApi:
         failure: Exception | None = None
         try:
             request, handler, action = self._route(scope, receive)
-            request.caller = await self._gate.admit(request, action)
+            await self._gate.admit(request, action)
             answer = await handler(request)
         except Exception as error:  # the border: everything becomes an answer
             failure = error

@@ -184,8 +184,12 @@ def _fields(error: Exception) -> list[tuple[bytes, bytes]]:
             name, value = "range", f"0-{max(offset - 1, 0)}"
         case Challenge(challenge=challenge):
             name, value = "www-authenticate", challenge
-        case storage.Unavailable(retry_after=seconds) | auth.Throttled(retry_after=seconds):
+        case (
+            storage.Unavailable(retry_after=seconds)
+            | auth.Throttled(retry_after=seconds)
+            | auth.IdentityUnavailable(retry_after=seconds)
+        ):
             name, value = "retry-after", str(seconds)
-        case TooManyUploads() | auth.IdentityUnavailable():
+        case TooManyUploads():
             name, value = "retry-after", "5"
     return [header(name, value)] if name else []

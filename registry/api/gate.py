@@ -54,10 +54,10 @@ class Gate:
         self._guard = guard
         self._options = options
 
-    async def admit(self, request: Request, action: Action | None) -> Caller:
-        """Who sends a request that wants `action` (None: only to be known).
+    async def admit(self, request: Request, action: Action | None) -> None:
+        """Find out who sends a request that wants `action` (None: only to be known), and whether they may.
 
-        Raises `Challenge`, `Forbidden`, `Hidden`, `ReadOnly`, or what `Guard.identify` raises.
+        Sets `request.caller`, also where it raises because they may not. Raises `Challenge`, `Forbidden`, `Hidden`, `ReadOnly`, or what `Guard.identify` raises.
         """
         guard, scope = self._guard, request.scope
         if guard is None:
@@ -65,16 +65,16 @@ class Gate:
         else:
             caller = guard.recall(request.header(b"authorization")) or await self._identify(guard, request, action)
             scope.setdefault("state", {})["user"] = "" if caller.is_anonymous else str(caller.identity)
+        request.caller = caller
         if caller.policy.read_only and action not in (None, Action.PULL):
             raise ReadOnly("the registry is in read-only mode: pulling works, pushing and deleting do not")
         if guard is None:
-            return caller
+            return
         if request.route.resource is Resource.BASE:
             if caller.is_anonymous:
                 raise self._challenge(scope, [], "log in to use this registry", "")
         elif action is not None:
             self._decide(request, caller, action)
-        return caller
 
     async def _identify(self, guard: Guard, request: Request, action: Action | None) -> Caller:
         try:

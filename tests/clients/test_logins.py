@@ -1,4 +1,4 @@
-"""Every client logs in with its own command, keeps its credential where it always does, and may do what the rules say."""
+"""Every client logs in with its own command, keeps the credential where it always does, and is let in by the rules."""
 
 import base64
 import json

@@ -1,0 +1,194 @@
+"""Rules that hold for everybody: immutable tags, read-only mode, rules that change while the server runs; audit."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.guarded import AUTH, PASSWORDS, RULES, Guarded, guarded
+from tests.images import OCI_MANIFEST, random_image
+from tests.live_server import live_server
+
+NOTICED_SECONDS = 2.5
+"""What is promised: a changed file counts within a second, on every worker."""
+SETTINGS = (
+    AUTH
+    + RULES
+    + """
+  immutable_tags:
+    - {repositories: "team/**", tags: ["v*"]}
+"""
+)
+
+
+class Client:
+    """Somebody who sends a password with each request."""
+
+    def __init__(self, url: str, name: str = "") -> None:
+        auth = (name, PASSWORDS[name]) if name else None
+        self.http = httpx.Client(base_url=url, auth=auth, timeout=30, trust_env=False)
+
+    def push(self, repository: str, tag: str, seed: int) -> httpx.Response:
+        """Push a small image; the answer is that of the manifest's push."""
+        image = random_image(seed)
+        for content in (image.config, *image.layers):
+            target = f"/v2/{repository}/blobs/uploads/?digest={content.digest}"
+            self.http.post(target, content=content.data).raise_for_status()
+        return self.tag(repository, tag, seed)
+
+    def tag(self, repository: str, tag: str, seed: int) -> httpx.Response:
+        """Push the manifest alone."""
+        data, headers = random_image(seed).manifest.data, {"content-type": OCI_MANIFEST}
+        return self.http.put(f"/v2/{repository}/manifests/{tag}", content=data, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A registry with accounts and immutable tags, on two workers."""
+    with guarded(tmp_path_factory.mktemp("closed"), SETTINGS, arguments=["--workers", "2"]) as found:
+        yield found
+
+
+@pytest.fixture
+def alice(closed: Guarded) -> Iterator[Client]:
+    client = Client(closed.server.url, "alice")
+    yield client
+    client.http.close()
+
+
+@pytest.fixture
+def repository(unique: bytes) -> str:
+    return f"team/test-{unique.decode()}"
+
+
+def codes(answer: httpx.Response) -> list[str]:
+    return [item["code"] for item in answer.json()["errors"]]
+
+
+def test_an_immutable_tag_is_pushed_once_and_again_only_as_it_is(alice: Client, repository: str, seed: int) -> None:
+    assert alice.push(repository, "v1", seed).status_code == 201
+    assert alice.push(repository, "latest", seed).status_code == 201
+
+    assert alice.push(repository, "v1", seed).status_code == 201
+    moved = alice.push(repository, "v1", seed + 1)
+    assert (moved.status_code, codes(moved)) == (409, ["DENIED"])
+    assert "immutable" in moved.json()["errors"][0]["message"]
+
+    assert alice.push(repository, "latest", seed + 1).status_code == 201
+    served = alice.http.get(f"/v2/{repository}/manifests/v1").headers["docker-content-digest"]
+    assert served == random_image(seed).manifest.digest
+
+
+def test_an_immutable_tag_cannot_be_deleted_nor_its_manifest(alice: Client, repository: str, seed: int) -> None:
+    alice.push(repository, "v1", seed)
+    alice.push(repository, "latest", seed)
+    digest = random_image(seed).manifest.digest
+
+    for reference in ("v1", digest):
+        assert alice.http.delete(f"/v2/{repository}/manifests/{reference}").status_code == 409
+    assert alice.http.delete(f"/v2/{repository}/manifests/latest").status_code == 202
+
+    assert alice.http.get(f"/v2/{repository}/manifests/v1").status_code == 200
+
+
+def test_of_many_pushes_of_one_immutable_tag_exactly_one_wins(
+    closed: Guarded, alice: Client, repository: str, seed: int
+) -> None:
+    for number in range(8):
+        alice.push(repository, f"x{number}", seed + number)
+    answers: list[int] = []
+
+    def push(number: int) -> None:
+        client = Client(closed.server.url, "alice")
+        answers.append(client.tag(repository, "v1", seed + number).status_code)
+        client.http.close()
+
+    threads = [threading.Thread(target=push, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == [201] + [409] * 7
+
+
+def test_rules_count_as_soon_as_the_file_changes_and_wrong_ones_never(tmp_path: Path, seed: int) -> None:
+    with guarded(tmp_path, AUTH + RULES) as closed:
+        bob = Client(closed.server.url, "bob")
+        assert (
+            bob.http.get("/v2/public/x/tags/list").json()["errors"][0]["message"] == "there is no repository public/x"
+        )
+        assert bob.push("bob/x", "1", seed).status_code == 201
+
+        closed.config.write_text(AUTH + RULES.replace("user:bob", "user:nobody"))
+        time.sleep(NOTICED_SECONDS)
+        assert bob.http.get("/v2/bob/x/manifests/1").status_code == 404
+
+        line = 1 + (AUTH + RULES).splitlines().index(
+            '    - {who: user:bob, repositories: "bob/**", actions: [pull, push]}'
+        )
+        closed.config.write_text(AUTH + RULES.replace("who: user:bob", "who: everybody"))
+        time.sleep(NOTICED_SECONDS)
+        assert bob.http.get("/v2/bob/x/manifests/1").status_code == 404
+        assert f"cargohold.yml:{line}" in closed.server.tail()
+
+        closed.config.write_text(AUTH + RULES)
+        time.sleep(NOTICED_SECONDS)
+        assert bob.http.get("/v2/bob/x/manifests/1").status_code == 200
+        bob.http.close()
+
+
+def test_in_read_only_mode_pulling_goes_on(tmp_path: Path, seed: int) -> None:
+    with live_server(tmp_path) as server:
+        writer = Client(server.url)
+        writer.push("a", "1", seed)
+        writer.http.close()
+    with live_server(tmp_path, environment={"CARGOHOLD_ACCESS__READ_ONLY": "true"}) as server:
+        client = Client(server.url)
+
+        assert client.http.get("/v2/a/manifests/1").status_code == 200
+        refused = [
+            client.http.post("/v2/a/blobs/uploads/"),
+            client.tag("a", "2", seed),
+            client.http.delete("/v2/a/manifests/1"),
+        ]
+
+        assert [(answer.status_code, codes(answer)) for answer in refused] == [(405, ["UNSUPPORTED"])] * 3
+        client.http.close()
+
+
+def test_the_audit_log_says_who_did_what_and_who_was_refused(tmp_path: Path, seed: int) -> None:
+    log = tmp_path / "audit.jsonl"
+    with guarded(tmp_path, AUTH + RULES + f"log: {{audit: {log}}}\n") as closed:
+        alice, bob = Client(closed.server.url, "alice"), Client(closed.server.url, "bob")
+        alice.push("team/x", "1", seed)
+        alice.http.get("/v2/team/x/manifests/1")
+        digest = random_image(seed).config.digest
+        alice.http.post(f"/v2/team/y/blobs/uploads/?mount={digest}&from=team/x")
+        alice.http.delete("/v2/team/x/manifests/1")
+        bob.http.get("/v2/team/x/manifests/1")
+        httpx.get(f"{closed.server.url}/v2/team/x/manifests/1", trust_env=False)
+        httpx.get(f"{closed.server.url}/auth/token", auth=("mallory", "wrong horse"), trust_env=False)
+        closed.server.stop()
+        alice.http.close()
+        bob.http.close()
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+
+    assert [(one["action"], one["outcome"], one["user"]) for one in entries if "digest" not in one] == [
+        ("delete", "ok", "alice"),
+        ("pull", "refused", "bob"),
+        ("login", "invalid_grant", "anonymous"),
+    ]
+    [push] = [one for one in entries if one["action"] == "push" and one.get("reference")]
+    assert push["digest"] == random_image(seed).manifest.digest
+    assert (push["repository"], push["reference"], push["credential"]) == ("team/x", "1", "password")
+    assert push["address"] == "127.0.0.1"
+    [mount] = [one for one in entries if one["action"] == "mount"]
+    assert (mount["repository"], mount["digest"], mount["detail"]) == ("team/y", digest, "from team/x")
+    assert entries[-1]["claimed"] == "mallory"
+    assert "horse" not in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
