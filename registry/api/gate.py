@@ -57,7 +57,8 @@ class Gate:
     async def admit(self, request: Request, action: Action | None) -> None:
         """Find out who sends a request that wants `action` (None: only to be known), and whether they may.
 
-        Sets `request.caller`, also where it raises because they may not. Raises `Challenge`, `Forbidden`, `Hidden`, `ReadOnly`, or what `Guard.identify` raises.
+        Sets `request.caller`, also where it raises because they may not. Raises `Challenge`, `Forbidden`, `Hidden`,
+        `ReadOnly`, or what `Guard.identify` raises.
         """
         guard, scope = self._guard, request.scope
         if guard is None:
