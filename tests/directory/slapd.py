@@ -132,6 +132,7 @@ suffix "{BASE}"
 rootdn "cn=admin,{BASE}"
 directory {place}/db
 maxsize 16777216
+sizelimit 3
 overlay ppolicy
 ppolicy_default "cn=policy,{BASE}"
 access to attrs=userPassword by anonymous auth by * none

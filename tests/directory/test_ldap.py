@@ -93,6 +93,12 @@ async def test_no_spelling_makes_another_user_of_an_account(
     assert found == LdapUser("alice", frozenset({"dev", "ops"}))
 
 
+async def test_a_part_of_the_groups_is_an_outage(running: RunningDirectory) -> None:
+    async with asking(running.options(group_filter="(objectClass=*)")) as ldap:  # four entries, and three are the limit
+        with pytest.raises(IdentityUnavailable, match="sizeLimitExceeded"):
+            await ldap.check("alice", PASSWORDS["alice"])
+
+
 @pytest.mark.parametrize(("name", "allowed"), [("alice", True), ("bob", False)])
 async def test_a_required_group_keeps_others_out(running: RunningDirectory, name: str, allowed: bool) -> None:
     async with asking(running.options(required_group="ops")) as ldap:
