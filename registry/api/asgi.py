@@ -67,13 +67,14 @@ class RegistryApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request whose path begins with /v2."""
         request: Request | None = None
-        failure: Exception | None = None
+        # the kind alone: an exception that outlives its handler keeps itself, and all that it has met, in memory
+        failure: type[Exception] | None = None
         try:
             request, handler, action = self._route(scope, receive)
             await self._gate.admit(request, action)
             answer = await handler(request)
         except Exception as error:  # the border: everything becomes an answer
-            failure = error
+            failure = type(error)
             answer = answer_for(error, request_id(scope))
         if request is not None:
             self._audit.note(request, answer, failure)

@@ -31,13 +31,13 @@ class Audit:
         self._emit = emit
         self._proxies = proxies
 
-    def note(self, request: Request, answer: Answer, failure: Exception | None) -> None:
-        """A request was answered, because of `failure` if there was one."""
+    def note(self, request: Request, answer: Answer, failure: type[Exception] | None) -> None:
+        """A request was answered, because of a failure of this kind if there was one."""
         if self._emit is None:
             return
         action = _ACTIONS.get((request.route.resource, request.method), "")
-        refused = isinstance(failure, _REFUSALS)
-        if refused and isinstance(failure, Challenge) and request.header(b"authorization") is None:
+        refused = failure is not None and issubclass(failure, _REFUSALS)
+        if failure is Challenge and request.header(b"authorization") is None:
             return
         if not refused and (not action or (answer.status == 202 and action == "push")):
             return  # an upload that has only begun
