@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.guarded import guarded
-from tests.security.attacks import ATTACKS, FORM, Attack
+from tests.security.attack import FORM, Attack
+from tests.security.attacks import ATTACKS
 from tests.security.world import PASSWORDS, SETTINGS, World, basic
 
 REVOKED_SECONDS = 2.5
