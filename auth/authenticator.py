@@ -6,6 +6,7 @@ after the same work, whether the account exists or not.
 
 import hashlib
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -179,4 +180,5 @@ class Authenticator:
         """What failures are counted on. A token cannot be guessed, so that failing ones never lock a person out."""
         if password.startswith(PREFIX) or (self._sources.issuers is not None and self._sources.issuers.knows(password)):
             return f"token:{hashlib.sha256(password.encode('utf-8', 'replace')).hexdigest()}"
-        return name
+        # a directory takes many spellings for one account
+        return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

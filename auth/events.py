@@ -1,17 +1,17 @@
 """What happened that somebody may have to answer for. Data only; who writes it down is told by `Emit`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auth.identity import ANONYMOUS, Identity
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
-    """One deed: `action` is `login`, `token`, `pull`, `push`, `delete`, `mount` …; `outcome` is `ok` or why not.
+class AuditEvent(NamedTuple):
+    """One deed. A tuple, for every pull makes one.
 
-    `claimed` is the name that was given where no identity came of it. `address` is the client's, `request_id` the one
-    in the access log.
+    `action` is `login`, `refresh`, `pull`, `push`, `delete`, `mount`, or the method of what was refused; `outcome` is
+    `ok` or why not. `claimed` is the name that was given where no identity came of it. `address` is the client's,
+    `request_id` the one in the access log.
     """
 
     action: str

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import rows, trees
+from benchmarks import login, rows, trees
 from benchmarks.report import Result, as_json, plot, table
 from benchmarks.rows import Figure, Row, Subject
 from benchmarks.servers import Command, running
@@ -121,6 +121,16 @@ def _lists(run: _Run) -> None:
             run.compare(rows.list_rows(names, "/v2/_catalog", "repositories", label), root)
 
 
+def _login(run: _Run) -> None:
+    """What it costs to show a valid token: ours that asks for a login, with ours that asks for none as the peer."""
+    if run.wanted("login"):
+        figures = login.rates(run.chosen.ours, run.scratch, run.chosen.rounds, run.chosen.seconds)
+        for name, (with_login, without) in figures.items():
+            run.results.append(
+                Result(name, "1/s", with_login, without, more_is_better=True, target=0.9 if "token" in name else None)
+            )
+
+
 def main() -> int:
     """Run it all; exit code 0 whatever the ratios are."""
     chosen = _arguments()
@@ -133,6 +143,7 @@ def main() -> int:
         run.compare(memory)
         _lists(run)
         run.start_up()
+        _login(run)
     chosen.output.mkdir(parents=True, exist_ok=True)
     text = table(run.results)
     print(text)

@@ -175,11 +175,14 @@ def at_once(count: int, work: Callable[[int], object]) -> float:
     return time.perf_counter() - started
 
 
-def requests_per_second(port: int, method: str, path: str, *, connections: int, seconds: float) -> float:
+def requests_per_second(
+    port: int, method: str, path: str, *, connections: int, seconds: float, authorization: str = ""
+) -> float:
     """Send the same request over and over on several connections, one outstanding on each; return the rate."""
-    request = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAccept: {_ACCEPT}\r\n\r\n".encode()
+    login = f"\r\nAuthorization: {authorization}" if authorization else ""
+    request = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAccept: {_ACCEPT}{login}\r\n\r\n".encode()
     probe = Connection(port)
-    first = probe.request(f"{method} {path} HTTP/1.1", expect=200)
+    first = probe.request(f"{method} {path} HTTP/1.1{login}", expect=200)
     body = 0 if method == "HEAD" else int(first.fields["content-length"])
     probe.close()
     selector = selectors.DefaultSelector()

@@ -119,7 +119,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> float:
         try:
             with socket.create_connection(("127.0.0.1", port), 1) as probe:
                 probe.sendall(b"GET /v2/ HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-                if probe.recv(64).startswith(b"HTTP/1.1 200"):
+                if probe.recv(64).startswith((b"HTTP/1.1 200", b"HTTP/1.1 401")):  # 401: it asks for a login
                     return time.perf_counter()
         except ConnectionError:
             pass

@@ -102,6 +102,10 @@ def _ldap(settings: Settings) -> Iterator[Problem]:
         yield Problem(("auth", "ldap", "url"), "needs auth.ldap.user_base, where users are looked for, or user_dn")
     if ldap.bind_password.get_secret_value() and ldap.bind_password_file:
         yield Problem(("auth", "ldap", "bind_password"), "is given, and bind_password_file, too: keep one of them")
+    if ldap.required_group and not ldap.group_base:
+        yield Problem(("auth", "ldap", "required_group"), "lets nobody in without auth.ldap.group_base")
+    if ldap.bind_dn and not (ldap.bind_password.get_secret_value() or ldap.bind_password_file):
+        yield Problem(("auth", "ldap", "bind_dn"), "needs its password: set auth.ldap.bind_password_file, too")
     if ldap.start_tls and ldap.url.startswith("ldaps://"):
         yield Problem(("auth", "ldap", "start_tls"), "goes with ldap://; ldaps:// is encrypted from the beginning")
 

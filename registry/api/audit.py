@@ -41,8 +41,8 @@ class Audit:
             return
         if not refused and (not action or (answer.status == 202 and action == "push")):
             return  # an upload that has only begun
-        headers = dict(answer.headers)
         argument = request.route.argument
+        digest = next((value for name, value in answer.headers if name == b"docker-content-digest"), b"").decode()
         mounted = request.parameter("mount") if action == "push" and answer.status == 201 else None
         self._emit(
             AuditEvent(
@@ -52,10 +52,10 @@ class Audit:
                 address=self._proxies.client(request.scope),
                 repository=request.route.name,
                 reference=argument if request.route.resource is Resource.MANIFEST else "",
-                digest=headers.get(b"docker-content-digest", argument.encode() if ":" in argument else b"").decode(),
+                digest=digest or (argument if ":" in argument else ""),
                 detail=f"from {request.parameter('from')}" if mounted else "",
                 status=answer.status,
-                request_id=str(request.scope.get("state", {}).get("request_id", "")),
+                request_id=request.scope.get("state", {}).get("request_id", ""),
             )
         )
 

@@ -4,9 +4,9 @@ Says who (with which credential, never its secret), what, from where, and what c
 can end a line or forge a field.
 """
 
-import json
 import time
 from collections.abc import Callable
+from json.encoder import encode_basestring_ascii
 
 from auth.events import AuditEvent
 from auth.identity import Kind
@@ -21,28 +21,34 @@ class AuditLog:
     def __init__(self, lines: LineWriter, clock: Callable[[], float] = time.time) -> None:
         self._lines = lines
         self._clock = clock
+        self._second = -1
+        self._stamp = ""
 
     def __call__(self, event: AuditEvent) -> None:
         """Write an event. Empty fields are left out."""
         now = self._clock()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        known = event.identity.kind is not Kind.ANONYMOUS
-        fields: dict[str, object] = {
-            "time": f"{stamp}.{int(now % 1 * 1000):03d}Z",
-            "level": "info",
-            "message": "audit",
-            "action": event.action,
-            "outcome": event.outcome,
-            "user": str(event.identity),
-            "credential": str(event.identity.credential) if known else "",
-            "claimed": event.claimed,
-            "address": event.address,
-            "repository": event.repository,
-            "reference": event.reference,
-            "digest": event.digest,
-            "detail": event.detail,
-            "status": event.status,
-            "id": event.request_id,
-        }
-        kept = {name: value[:_LONGEST] if isinstance(value, str) else value for name, value in fields.items() if value}
-        self._lines.write(json.dumps(kept, separators=(",", ":")).encode() + b"\n")
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        identity = event.identity
+        credential = "" if identity.kind is Kind.ANONYMOUS else str(identity.credential)
+        fields = (
+            ("action", event.action),
+            ("outcome", event.outcome),
+            ("user", str(identity)),
+            ("credential", credential),
+            ("claimed", event.claimed),
+            ("address", event.address),
+            ("repository", event.repository),
+            ("reference", event.reference),
+            ("digest", event.digest),
+            ("detail", event.detail),
+            ("id", event.request_id),
+        )
+        # by hand, for every pull writes one: half the time of a JSON encoder
+        text = "".join([f',"{name}":{encode_basestring_ascii(value[:_LONGEST])}' for name, value in fields if value])
+        self._lines.write(
+            f'{{"time":"{self._stamp}.{int((now - second) * 1000):03d}Z","level":"info","message":"audit"{text},'
+            f'"status":{event.status}}}\n'.encode()
+        )
