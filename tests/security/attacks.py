@@ -5,8 +5,8 @@ A row's name says what must hold. Nothing here is run; `test_attacks` does that,
 
 from tests.security.attacks_on_borders import BORDERS
 from tests.security.attacks_on_logins import HEADERS, PASSWORD_ROWS, TOKEN_ROWS
-from tests.security.attacks_on_secrecy import EXISTENCE, LISTS
+from tests.security.attacks_on_secrecy import EXISTENCE, LISTS, ORACLES
 from tests.security.attacks_on_token_service import TOKEN_SERVICE
 from tests.security.attacks_with_jwts import JWTS
 
-ATTACKS = [*HEADERS, *PASSWORD_ROWS, *TOKEN_ROWS, *JWTS, *EXISTENCE, *LISTS, *TOKEN_SERVICE, *BORDERS]
+ATTACKS = [*HEADERS, *PASSWORD_ROWS, *TOKEN_ROWS, *JWTS, *EXISTENCE, *ORACLES, *LISTS, *TOKEN_SERVICE, *BORDERS]

@@ -1,7 +1,9 @@
 """Attacks with bearer tokens that are forged, changed, stolen from elsewhere, or not of their time."""
 
+import base64
 import json
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tests.oidc_issuer import forge, hs256, unsigned
 from tests.security.attack import VAULT_MANIFEST, Attack, b64, challenges
-from tests.security.world import World
+from tests.security.world import World, basic
 
 
 def _jwt(name: str, token: Callable[[World], str]) -> Attack:
@@ -56,6 +58,32 @@ def _own_key(world: World, header: Callable[[World, dict[str, str]], dict[str, o
 
 def _parts(world: World) -> list[str]:
     return world.mint().split(".")
+
+
+def _with_claims(world: World, **changes: object) -> str:
+    """A token of alice with changed claims and the signature that it had."""
+    header, claims, signature = str(world.token_for("alice", "repository:team/app:pull")["token"]).split(".")
+    real = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    return ".".join([header, b64({**real, **changes}), signature])
+
+
+def _minted_for(world: World, authorization: str, identity: Mapping[str, object]) -> str:
+    """A token with our signature for whoever logs in so, which opens the vault and says this of them."""
+    reply = world.call("GET", "/auth/token", authorization)
+    real = jwt.decode(json.loads(reply.body)["token"], options={"verify_signature": False})
+    access = [{"type": "repository", "name": "secret/vault", "actions": ["pull"]}]
+    return world.mint(sub=real["sub"], access=access, cargohold={**real["cargohold"], **identity})
+
+
+def _hidden_from(name: str, who: str, identity: Mapping[str, object]) -> Attack:
+    return Attack(
+        f"JWT: {name} opens nothing that the rules of now do not",
+        "GET",
+        VAULT_MANIFEST,
+        lambda w: f"Bearer {_minted_for(w, basic(who), identity)}",
+        404,
+        ("NAME_UNKNOWN",),
+    )
 
 
 JWTS = [
@@ -201,5 +229,83 @@ JWTS = [
         401,
         ("UNAUTHORIZED",),
         check=challenges('error="insufficient_scope"'),
+    ),
+    _jwt(
+        "another key's certificate that comes along",
+        lambda w: _own_key(w, lambda world, _: {"kid": world.key[0], "x5c": ["MIIB"]}),
+    ),
+    _jwt("claims that are not Base64", lambda w: w.mint({"b64": False, "crit": ["b64"]})),
+    _jwt(
+        "claims that are said to be no Base64 and are not signed",
+        lambda w: forge(_header(w, b64=False), w.claims(), unsigned),
+    ),
+    _jwt(
+        "an encrypted token",
+        lambda w: ".".join([b64({"alg": "dir", "enc": "A256GCM", "kid": w.key[0]}), "", *("AAAA",) * 3]),
+    ),
+    _jwt(
+        "a compressed token",
+        lambda w: forge(_header(w, zip="DEF"), zlib.compress(json.dumps(w.claims()).encode()), _signed_by_us(w)),
+    ),
+    _jwt(
+        "two algorithms of which the last is none",
+        lambda w: (
+            b64(f'{{"kid":"{w.key[0]}","alg":"ES256","alg":"none"}}'.encode()) + "." + ".".join([b64(w.claims()), ""])
+        ),
+    ),
+    _jwt("a header so deep that it cannot be read", lambda _: ".".join([b64(b'{"a":' + b"[" * 9_000), "e30", "AAAA"])),
+    _jwt("a header that is no object", lambda _: ".".join([b64(b'["ES256"]'), "e30", "AAAA"])),
+    _jwt("a header that is a number of many digits", lambda _: ".".join([b64(b'{"kid":' + b"9" * 5_000), "e30", "A"])),
+    _jwt("a token longer than any of ours", lambda w: w.mint(padding="x" * 20_000)),
+    _jwt(
+        "a signature in another encoding",
+        lambda w: ".".join([*_parts(w)[:2], b64(b"\x30\x06\x02\x01\x01\x02\x01\x01")]),
+    ),
+    _jwt(
+        "our claims with more access",
+        lambda w: _with_claims(w, access=[{"type": "repository", "name": "secret/vault", "actions": ["pull"]}]),
+    ),
+    _jwt("our claims about somebody else", lambda w: _with_claims(w, sub="carol")),
+    _jwt("our claims for longer", lambda w: _with_claims(w, exp=4_000_000_000)),
+    *(
+        _jwt(f"the service {service!r}", lambda w, service=service: w.mint(aud=service))  # type: ignore[misc]
+        for service in ("", "CARGOHOLD", "cargohold ", "cargohold,another", "carg", ["cargohold"])
+    ),
+    *(
+        _jwt(
+            f"an identity whose {field} is {value!r}",
+            lambda w, field=field, value=value: w.mint(cargohold={**w.claims()["cargohold"], field: value}),  # type: ignore[misc]
+        )
+        for field, value in [
+            ("name", ""),
+            ("name", 5),
+            ("name", ["carol"]),
+            ("kind", "anonymous"),
+            ("groups", 5),
+            ("scope", [5]),
+            ("scope", "**:*"),
+            ("credential", []),
+            ("login", ["a"]),
+        ]
+    ),
+    _jwt("an identity that is a list", lambda w: w.mint(cargohold=["carol"])),
+    _hidden_from("a token that grants more than the rules", "alice", {}),
+    _hidden_from("a token that claims a group", "alice", {"groups": ["keepers"]}),
+    _hidden_from("a user's token that claims a scope", "alice", {"scope": ["**:*"]}),
+    Attack(
+        "JWT: a robot's token that claims a wider scope opens no more than the robot's own",
+        "GET",
+        VAULT_MANIFEST,
+        lambda w: f"Bearer {_minted_for(w, basic('ci', w.robot), {'scope': ['**:*']})}",
+        404,
+        ("NAME_UNKNOWN",),
+    ),
+    Attack(
+        "JWT: a robot's token that claims to be a user opens no more than the robot's own",
+        "GET",
+        VAULT_MANIFEST,
+        lambda w: f"Bearer {_minted_for(w, basic('ci', w.robot), {'kind': 'user', 'name': 'carol', 'scope': None})}",
+        404,
+        ("NAME_UNKNOWN",),
     ),
 ]

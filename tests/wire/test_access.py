@@ -192,3 +192,12 @@ def test_the_audit_log_says_who_did_what_and_who_was_refused(tmp_path: Path, see
     assert entries[-1]["claimed"] == "mallory"
     assert "horse" not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_the_realm_is_the_address_by_which_the_client_reached_the_proxy(tmp_path: Path) -> None:
+    settings = AUTH + RULES + "http: {trusted_proxies: [127.0.0.1]}\n"
+    with guarded(tmp_path, settings, users={}) as closed:
+        forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "registry.example.com"}
+        answer = httpx.get(f"{closed.server.url}/v2/", headers=forwarded, trust_env=False)
+
+    assert 'realm="https://registry.example.com/auth/token"' in answer.headers["www-authenticate"]
