@@ -128,15 +128,18 @@ class Authenticator:
         return await self._by_password(name, password)
 
     async def _by_password(self, name: str, password: str) -> Identity:
-        users = self._sources.users
+        users, directory = self._sources.users, self._sources.directory
         user = await users.find(name)
-        stored = None if user is None else user.password_hash
-        right = await self._passwords.matches(name, password, stored, await users.costs())
-        if user is not None and right:
-            credential = Credential("password", stamp=stamp_of(user.password_hash))
-            return Identity(Kind.USER, user.name, user.groups, credential=credential)
-        if user is None and self._sources.directory is not None:
-            found = await self._sources.directory.check(name, password)
+        costs = await users.costs()
+        # for who is not ours the same work, unless nobody is, or the directory has said yes a moment ago
+        if user is not None or directory is None or (costs and not directory.remembers(name, password)):
+            stored = None if user is None else user.password_hash
+            right = await self._passwords.matches(name, password, stored, costs)
+            if user is not None and right:
+                credential = Credential("password", stamp=stamp_of(user.password_hash))
+                return Identity(Kind.USER, user.name, user.groups, credential=credential)
+        if user is None and directory is not None:
+            found = await directory.check(name, password)
             # a name that is ours too is nobody else's: the directory may spell it in another way than it was typed
             if found is not None and await users.find(found.name) is None:
                 return Identity(Kind.USER, found.name, found.groups, credential=Credential("ldap"))

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.images import OCI_MANIFEST
+from tests.images import OCI_INDEX, OCI_MANIFEST
 from tests.security.attack import (
     ALICE,
     BOB,
@@ -15,9 +15,17 @@ from tests.security.attack import (
     manifest_naming,
     nobody,
     still_there,
+    with_password,
     with_token,
 )
-from tests.security.world import APP, VAULT, basic
+from tests.security.world import APP, OWN, VAULT, Reply, World, basic
+
+
+def _is_private(_: World, reply: Reply) -> bool:
+    """A cache between us and many clients must not keep it (RFC 9111, section 3.5)."""
+    words = reply.headers.get("cache-control", "")
+    return not any(word in words for word in ("public", "s-maxage", "must-revalidate"))
+
 
 BORDERS = [
     Attack(
@@ -266,5 +274,195 @@ BORDERS = [
         ("UNAUTHORIZED",),
         headers={"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"},
         check=lambda _, reply: "evil" not in reply.headers["www-authenticate"],
+    ),
+    *(
+        Attack(
+            f"a blob is not mounted from two repositories at once: {query}",
+            "POST",
+            f"/v2/team/app/blobs/uploads/?mount={VAULT_BLOB}&{query}",
+            ALICE,
+            202,
+            check=lambda w, _: w.call("HEAD", f"/v2/team/app/blobs/{VAULT_BLOB}", basic("alice")).status == 404,
+        )
+        for query in ("from=team/app&from=secret/vault", "from=secret/vault&from=team/app", "from=")
+    ),
+    *(
+        Attack(
+            f"a blob is not mounted from a name that is none: {name}",
+            "POST",
+            f"/v2/team/app/blobs/uploads/?mount={VAULT_BLOB}&from={name}",
+            ALICE,
+            400,
+            ("NAME_INVALID",),
+            check=lambda w, _: w.call("HEAD", f"/v2/team/app/blobs/{VAULT_BLOB}", basic("alice")).status == 404,
+        )
+        for name in ("team/../secret/vault", "..%2fsecret%2fvault", "SECRET/vault", "secret/vault%00", "secret/vault/")
+    ),
+    Attack(
+        "a token for the target alone does not mount what is hidden",
+        "POST",
+        f"/v2/team/x/blobs/uploads/?mount={VAULT_BLOB}&from=secret/vault",
+        with_token("alice", "repository:team/x:pull,push", "repository:secret/vault:pull"),
+        202,
+        check=lambda w, _: w.call("HEAD", f"/v2/team/x/blobs/{VAULT_BLOB}", basic("alice")).status == 404,
+    ),
+    Attack(
+        "a blob is not mounted from where one may push and not pull",
+        "POST",
+        f"/v2/team/app/blobs/uploads/?mount={VAULT_BLOB}&from=inbox/x",
+        ALICE,
+        202,
+    ),
+    Attack(
+        "an index cannot claim another repository's manifest",
+        "PUT",
+        "/v2/team/app/manifests/stolen",
+        ALICE,
+        404,
+        ("MANIFEST_BLOB_UNKNOWN",),
+        json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [VAULT.manifest.descriptor]}).encode(),
+        {"Content-Type": OCI_INDEX},
+    ),
+    Attack(
+        "a manifest of another repository cannot be pushed without its blobs",
+        "PUT",
+        f"/v2/team/app/manifests/{VAULT.manifest.digest}",
+        ALICE,
+        404,
+        ("MANIFEST_BLOB_UNKNOWN",) * 2,
+        VAULT.manifest.data,
+        {"Content-Type": OCI_MANIFEST},
+    ),
+    Attack(
+        "an immutable tag is not deleted by the digest behind it",
+        "DELETE",
+        f"/v2/bob/own/manifests/{OWN.manifest.digest}",
+        BOB,
+        409,
+        ("DENIED",),
+        check=still_there("bob/own", OWN.manifest.digest),
+    ),
+    Attack(
+        "another does not touch an immutable tag at all",
+        "DELETE",
+        "/v2/bob/own/manifests/v1",
+        ALICE,
+        404,
+        ("NAME_UNKNOWN",),
+        check=still_there("bob/own", "v1"),
+    ),
+    Attack(
+        "a denied push is denied for a tag, too",
+        "PUT",
+        "/v2/team/closed/manifests/1",
+        ALICE,
+        403,
+        ("DENIED",),
+        APP.manifest.data,
+        {"Content-Type": OCI_MANIFEST},
+    ),
+    Attack("what is denied to push is still pulled", "GET", "/v2/team/closed/manifests/1", ALICE, 200),
+    Attack(
+        "a denied push is not mounted around",
+        "POST",
+        f"/v2/team/closed/blobs/uploads/?mount={APP.layers[0].digest}&from=team/app",
+        ALICE,
+        403,
+        ("DENIED",),
+    ),
+    *(
+        Attack(f"a robot to pull changes nothing: {method} {path[:40]}", method, path, ROBOT, 403, ("DENIED",), body)
+        for method, path, body in [
+            ("PUT", "/v2/team/app/manifests/1", APP.manifest.data),
+            ("DELETE", "/v2/team/app/manifests/1", b""),
+            ("DELETE", f"/v2/team/app/blobs/{APP.layers[0].digest}", b""),
+            ("PATCH", "/v2/team/app/blobs/uploads/00000000-0000-4000-8000-000000000000", b"x"),
+        ]
+    ),
+    *(
+        Attack(
+            f"a session id is no path: {text}",
+            "PATCH",
+            f"/v2/team/app/blobs/uploads/{text}",
+            ALICE,
+            status,
+            (code,),
+            b"x",
+        )
+        for text, status, code in [
+            ("..%2f..%2fbob%2fown%2fx", 404, "BLOB_UPLOAD_UNKNOWN"),
+            ("..", 404, "BLOB_UPLOAD_UNKNOWN"),
+            ("%00", 404, "BLOB_UPLOAD_UNKNOWN"),
+            ("a" * 3000, 404, "BLOB_UPLOAD_UNKNOWN"),
+            ("../../../secret/vault/blobs/uploads/x", 400, "NAME_INVALID"),
+        ]
+    ),
+    *(
+        Attack(
+            f"a way around the gate is none: {path}",
+            "GET",
+            path,
+            nobody,
+            status,
+            codes,
+            check=hides(VAULT.manifest.digest),
+        )
+        for path, status, codes in [
+            ("//v2/secret/vault/manifests/1", 404, ()),
+            ("/V2/secret/vault/manifests/1", 404, ()),
+            ("/%76%32/secret/vault/manifests/1", 404, ("UNSUPPORTED",)),
+            ("/v2\\secret\\vault\\manifests\\1", 404, ("UNSUPPORTED",)),
+            ("/v2/secret/vault/manifests/1;x", 401, ("UNAUTHORIZED",)),
+            ("/v2/secret/vault/manifests/1#x", 401, ("UNAUTHORIZED",)),
+            ("/v2/secret/vault/manifests/1%00", 401, ("UNAUTHORIZED",)),
+            ("/v2/%252e%252e/secret/vault/manifests/1", 400, ("NAME_INVALID",)),
+            ("/v2/secret%252fvault/manifests/1", 400, ("NAME_INVALID",)),
+            ("/healthz/../v2/secret/vault/manifests/1", 404, ()),
+            ("/auth/token/../../v2/secret/vault/manifests/1", 404, ()),
+            ("/v2/secret/vault/manifests/1/", 404, ("UNSUPPORTED",)),
+            ("/cargohold/v1/auth/keys", 404, ()),
+            ("/v2/../cargohold/v1/auth/keys", 404, ("UNSUPPORTED",)),
+        ]
+    ),
+    *(
+        Attack(
+            f"{method} tells a stranger nothing",
+            method,
+            VAULT_MANIFEST,
+            nobody,
+            405,
+            ("UNSUPPORTED",),
+            check=hides("vault"),
+        )
+        for method in ("OPTIONS", "TRACE", "PATCH", "POST")
+    ),
+    *(
+        Attack(
+            f"an answer to one is not kept for others: {path[:40]}",
+            "GET",
+            path,
+            with_password("carol"),
+            200,
+            check=_is_private,
+        )
+        for path in (
+            VAULT_MANIFEST,
+            f"/v2/secret/vault/blobs/{VAULT_BLOB}",
+            "/v2/_catalog",
+            "/v2/secret/vault/tags/list",
+        )
+    ),
+    *(
+        Attack(
+            f"a host that is none is not sent on: {host!r}",
+            "GET",
+            "/v2/",
+            nobody,
+            401,
+            ("UNAUTHORIZED",),
+            headers={"Host": host},
+            check=lambda _, reply: reply.headers["www-authenticate"].startswith('Bearer realm="/auth/token",service='),
+        )
+        for host in ("[", "a]b", 'a",x="b', "a/b", "a@b", "a b", "a?b", "")
     ),
 ]

@@ -76,7 +76,7 @@ def _alike(
         return _without_names(reply) == _without_names(other)
 
     codes = (code,) if code else ()
-    name = f"{who} cannot tell whether it exists: {method} {path[:60]} {'conditionally' if headers else ''}".strip()
+    name = f"{who} cannot tell whether it exists: {method} {path[:70]} {headers or ''}".strip()
     return Attack(name, method, path, credential, status, codes, body, headers or {}, check)
 
 

@@ -1,7 +1,10 @@
 """Attempts to get a token, or a token that grants more than one may have."""
 
+import json
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
+
+import jwt
 
 from tests.security.attack import (
     ALICE,
@@ -16,7 +19,7 @@ from tests.security.attack import (
     with_password,
     with_token,
 )
-from tests.security.world import Credential
+from tests.security.world import PASSWORDS, Credential, Reply
 
 
 def _asks(name: str, who: Credential, scopes: tuple[str, ...], *granted: str) -> Attack:
@@ -28,6 +31,11 @@ def _posts(name: str, form: Mapping[str, str], status: int, codes: tuple[str, ..
     return Attack(
         f"token service: {name}", "POST", "/auth/token", nobody, status, codes, urlencode(form).encode(), FORM
     )
+
+
+def _subject(reply: Reply) -> str:
+    claims = jwt.decode(json.loads(reply.body)["token"], options={"verify_signature": False})
+    return str(claims["sub"])
 
 
 TOKEN_SERVICE = [
@@ -193,5 +201,165 @@ TOKEN_SERVICE = [
     ),
     Attack(
         "public keys hold nothing private", "GET", "/.well-known/jwks.json", nobody, 200, check=hides('"d"', "PRIVATE")
+    ),
+    *(
+        _asks(f"a name that no repository can have is not granted: {name!r}", ALICE, (f"repository:{name}:pull",))
+        for name in (
+            "team/../secret/vault",
+            "team/..",
+            "team/",
+            "team//app",
+            "team/APP",
+            "team/*",
+            "team/app\0",
+            "team/%2e%2e/secret",
+            "team/" + "a" * 300,
+            "/team/app",
+            "../team/app",
+            "*",
+            "TEAM/app",
+            "localhost:5000/team/app",
+        )
+    ),
+    _asks("actions in capitals are none", ALICE, ("repository:team/app:PULL,Push,ALL",)),
+    _asks("a class of actions is not all of them", ALICE, ("repository:team/app:**,%,.*,pull*",)),
+    _asks("no action is nothing", ALICE, ("repository:team/app:", "repository:team/app:,,,")),
+    _asks("nobody gets no catalog of actions", nobody, ("registry:catalog:pull,push", "registry(plugin):all:*")),
+    _asks(
+        "two scopes do not add up to more",
+        ALICE,
+        ("repository:public/base:pull", "repository:public/base:push,delete"),
+        "repository:public/base:pull",
+    ),
+    _asks(
+        "deletion is not granted to who may push",
+        ALICE,
+        ("repository:team/app:delete,pull",),
+        "repository:team/app:pull",
+    ),
+    _asks("who may push and not pull gets that", ALICE, ("repository:inbox/x:pull,push",), "repository:inbox/x:push"),
+    Attack(
+        "token service: an account in the query is nobody",
+        "GET",
+        "/auth/token?account=carol&username=carol&scope=repository:secret/vault:pull",
+        ALICE,
+        200,
+        check=lambda w, reply: grants()(w, reply) and _subject(reply) == "alice",
+    ),
+    Attack(
+        "token service: a stranger's account in the query is nobody",
+        "GET",
+        "/auth/token?account=carol&scope=repository:secret/vault:pull",
+        nobody,
+        200,
+        check=lambda w, reply: grants()(w, reply) and _subject(reply) == "",
+    ),
+    Attack(
+        "token service: a stranger gets no login that lasts",
+        "GET",
+        "/auth/token?offline_token=true&client_id=docker",
+        nobody,
+        200,
+        check=hides("refresh_token"),
+    ),
+    Attack(
+        "token service: an answer with a token is kept by no cache",
+        "GET",
+        "/auth/token",
+        ALICE,
+        200,
+        check=lambda _, reply: reply.headers["cache-control"] == "no-store",
+    ),
+    *(
+        Attack(
+            f"token service: no line is made of {parameter}",
+            "GET",
+            f"/auth/token?{parameter}=x%0d%0aSet-Cookie:%20a=b&scope=repository:team/app:pull",
+            ALICE,
+            200,
+            check=lambda _, reply: "set-cookie" not in reply.headers,
+        )
+        for parameter in ("client_id", "account", "offline_token")
+    ),
+    Attack(
+        "token service: no line is made of a scope",
+        "GET",
+        "/auth/token?scope=repository:team/app%0d%0aSet-Cookie:a=b:pull",
+        ALICE,
+        400,
+        ("UNSUPPORTED",),
+        check=lambda _, reply: "set-cookie" not in reply.headers,
+    ),
+    Attack(
+        "token service: a form without a field is refused",
+        "POST",
+        "/auth/token",
+        ALICE,
+        400,
+        ("UNSUPPORTED",),
+        b"",
+        FORM,
+    ),
+    Attack(
+        "token service: a form of bad percent-encoding gets nothing",
+        "POST",
+        "/auth/token",
+        nobody,
+        401,
+        ("UNAUTHORIZED",),
+        b"grant_type=password&username=%zz%ff%&password=%",
+        FORM,
+    ),
+    Attack(
+        "token service: a form of three hundred fields is refused",
+        "POST",
+        "/auth/token",
+        nobody,
+        400,
+        ("UNSUPPORTED",),
+        b"&".join([b"a=b"] * 300),
+        FORM,
+    ),
+    Attack(
+        "token service: a form in parts is refused",
+        "POST",
+        "/auth/token",
+        nobody,
+        400,
+        ("UNSUPPORTED",),
+        b"--x--",
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    ),
+    Attack("token service: it is not deleted", "DELETE", "/auth/token", ALICE, 405),
+    Attack("token service: nothing is put there", "PUT", "/auth/token", ALICE, 405),
+    _posts(
+        "another's password gets nothing",
+        {"grant_type": "password", "username": "carol", "password": PASSWORDS["alice"]},
+        401,
+        ("UNAUTHORIZED",),
+    ),
+    _posts(
+        "a password for an access token's id gets nothing",
+        {"grant_type": "refresh_token", "refresh_token": PASSWORDS["alice"]},
+        401,
+        ("UNAUTHORIZED",),
+    ),
+    _posts(
+        "an empty password gets nothing",
+        {"grant_type": "password", "username": "carol", "password": ""},
+        401,
+        ("UNAUTHORIZED",),
+    ),
+    _posts(
+        "a form for a service that is not ours is refused",
+        {"grant_type": "password", "username": "alice", "password": PASSWORDS["alice"], "service": "bank"},
+        400,
+        ("UNSUPPORTED",),
+    ),
+    _posts(
+        "a form with a scope that is none is refused",
+        {"grant_type": "password", "username": "alice", "password": PASSWORDS["alice"], "scope": "everything"},
+        400,
+        ("UNSUPPORTED",),
     ),
 ]

@@ -280,7 +280,6 @@ JWTS = [
             ("name", ""),
             ("name", 5),
             ("name", ["carol"]),
-            ("kind", "anonymous"),
             ("groups", 5),
             ("scope", [5]),
             ("scope", "**:*"),

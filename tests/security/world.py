@@ -36,7 +36,7 @@ access:
     - {repositories: "bob/**", tags: ["v*"]}
 """
 )
-VAULT, APP = random_image(1), random_image(2)
+VAULT, APP, OWN = random_image(1), random_image(2), random_image(3)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class World:
         self.push("carol", "team/app", APP, "1")
         self.push("carol", "team/closed", APP, "1")
         self.push("carol", "public/base", APP, "1")
-        self.push("bob", "bob/own", random_image(3), "v1")
+        self.push("bob", "bob/own", OWN, "v1")
         self.robot = self._keep(self.closed.robot("ci", "team/app:pull"))
         self.expired = self._keep(self.closed.robot("late", "**:*", expires="1s"))
         self.revoked = self._keep(self.closed.robot("gone", "**:*"))
@@ -95,7 +95,8 @@ class World:
         """Send one request exactly as it is given."""
         connection = http.client.HTTPConnection("127.0.0.1", self.closed.server.port, timeout=30)
         try:
-            connection.putrequest(method, target, skip_accept_encoding=True)
+            named = {name.lower() for name in headers or {}}
+            connection.putrequest(method, target, skip_host="host" in named, skip_accept_encoding=True)
             for name, value in (headers or {}).items():
                 connection.putheader(name, value)
             if authorization is not None:

@@ -1,0 +1,201 @@
+"""`cargohold user`, `token`, `policy` and `auth keys`: what they say, what they change, how they refuse."""
+
+import json
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Cargohold
+
+CONFIG = """
+auth: {enabled: true}
+access:
+  groups: {ops: [bob]}
+  rules:
+    - {who: group:dev, repositories: "team/**", actions: [pull, push]}
+    - {who: group:ops, repositories: "**", actions: "*"}
+    - {who: authenticated, repositories: "team/locked", actions: push, effect: deny}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "c.yml").write_text(CONFIG)
+    return tmp_path / "c.yml"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password on standard input, as often as it is asked for."""
+    monkeypatch.setattr(sys, "stdin", StringIO("correct horse\ncorrect horse\n"))
+
+
+@pytest.mark.usefixtures("typed")
+def test_a_user_is_made_changed_listed_and_removed(cargohold: Cargohold, config: Path, tmp_path: Path) -> None:
+    made = cargohold("user", "add", "alice", "-g", "dev", "--password-stdin", "-c", config)
+    assert (made.code, made.out) == (0, "user alice was made\n")
+    assert cargohold("user", "passwd", "alice", "--password-stdin", "-c", config).code == 0
+
+    listed = cargohold("user", "list", "-c", config).out.splitlines()
+    assert listed[0].split() == ["NAME", "GROUPS", "CREATED"]
+    assert listed[1].split()[:2] == ["alice", "dev"]
+    [user] = json.loads(cargohold("user", "list", "--json", "-c", config).out)
+    assert (user["name"], user["groups"]) == ("alice", ["dev"])
+
+    assert "would be removed" in cargohold("user", "remove", "alice", "--dry-run", "-c", config).out
+    assert "was removed, with 0 access tokens and 0 logins" in cargohold("user", "remove", "alice", "-c", config).out
+    again = cargohold("user", "remove", "alice", "-c", config)
+    assert (again.code, "user list" in again.err) == (1, True)
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "data").rglob("*") if file.is_file())
+    assert b"correct horse" not in kept
+
+
+@pytest.mark.usefixtures("typed")
+def test_who_makes_a_user_that_nobody_asks_for_is_told_so(cargohold: Cargohold) -> None:
+    assert "CARGOHOLD_AUTH__ENABLED=true" in cargohold("user", "add", "alice", "--password-stdin").err
+
+
+def test_without_a_terminal_the_password_has_to_be_piped_in(
+    cargohold: Cargohold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO())
+
+    refused = cargohold("user", "add", "alice")
+
+    assert (refused.code, "--password-stdin" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("password", ["", "x" * 73])
+def test_a_password_that_cannot_be_one_is_refused(
+    cargohold: Cargohold, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO(password + "\n"))
+
+    refused = cargohold("user", "add", "alice", "--password-stdin")
+
+    assert (refused.code, "1 to 72 bytes" in refused.err) == (1, True)
+
+
+def test_a_token_is_shown_once(cargohold: Cargohold, config: Path) -> None:
+    made = cargohold("token", "create", "--name", "ci", "--scope", "team/*:pull,push", "-c", config)
+    secret = made.out.strip()
+    assert secret.startswith("cargohold_robot_")
+    assert "docker login --username ci" in made.err
+
+    listed = cargohold("token", "list", "-c", config).out
+    assert secret not in listed
+    row = listed.splitlines()[1].split()
+    assert row[1:4] == ["ci", "(robot)", "team/*:pull,push"]
+    assert row[-1] == "never"
+    [entry] = json.loads(cargohold("token", "list", "--json", "-c", config).out)
+    assert (entry["user"], entry["scope"], entry["last_used"]) == (None, ["team/*:pull,push"], "never")
+
+    assert cargohold("token", "revoke", "ci", "--dry-run", "-c", config).out.startswith("would end: access token ci")
+    assert cargohold("token", "revoke", "ci", "-c", config).out.startswith("ended: access token ci")
+    assert cargohold("token", "revoke", "ci", "-c", config).code == 1
+    assert json.loads(cargohold("token", "list", "--logins", "--json", "-c", config).out) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--name", "ci"),
+        ("--name", "ci", "--scope", "team/*"),
+        ("--name", "ci", "--scope", "team/*:fly"),
+        ("--name", "ci", "--scope", "team /x:pull"),
+        ("--name", "ci", "--scope", "a:pull", "--expires", "soon"),
+    ],
+)
+def test_a_token_that_would_mean_nothing_is_refused(cargohold: Cargohold, arguments: tuple[str, ...]) -> None:
+    refused = cargohold("token", "create", *arguments)
+
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("cargohold: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("alice", "push", "team/app", "--group", "dev"), 0, "c.yml:6"),
+        (("alice", "push", "team/app"), 1, "no rule allows it"),
+        (("bob", "delete", "any/thing"), 0, "c.yml:7"),
+        (("bob", "push", "team/locked"), 1, "denied by"),
+        (("anonymous", "pull", "team/app"), 1, "no rule"),
+        (("robot:ci", "pull", "team/app"), 1, "no rule"),
+    ],
+)
+def test_the_rule_that_decides_is_named(
+    cargohold: Cargohold, config: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    found = cargohold("policy", "check", *arguments, "-c", config)
+    as_json = cargohold("policy", "check", *arguments, "-c", config, "--json")
+
+    assert found.code == code
+    assert says in found.out
+    assert json.loads(as_json.out)["allowed"] is (code == 0)
+
+
+def test_an_action_that_there_is_not_is_refused(cargohold: Cargohold, config: Path) -> None:
+    assert cargohold("policy", "check", "alice", "fly", "a", "-c", config).code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("auth: {enabled: true}\naccess:\n  rules:\n    - {who: x, repositories: a, actions: pull}\n", "c.yml:4:7"),
+        (
+            "auth: {enabled: true}\naccess:\n  rules:\n    - {who: anonymous, repositories: 'a b', actions: pull}\n",
+            ":4:7",
+        ),
+        (
+            "auth: {enabled: true}\naccess:\n  rules:\n    - {who: anonymous, repositories: a, actions: fly}\n",
+            "c.yml:4:7",
+        ),
+        ("access:\n  rules: []\n", "c.yml:2:10"),
+        ("auth:\n  users:\n    - {name: a, password_hash: secret}\n", "c.yml:3:32"),
+        ("auth:\n  ldap: {url: 'http://x', user_base: x}\n", "c.yml:2:15"),
+        ("auth: {url: 'https://a.example'}\n", "c.yml:1:13"),
+    ],
+)
+def test_a_mistake_in_the_rules_is_named_with_its_place(
+    cargohold: Cargohold, config: Path, text: str, place: str
+) -> None:
+    config.write_text(text)
+
+    found = cargohold("config", "check", config)
+
+    assert (found.code, place in found.err) == (2, True), found.err
+    assert "secret" not in found.err
+
+
+def test_secrets_in_the_settings_are_not_shown(cargohold: Cargohold, config: Path) -> None:
+    config.write_text("auth:\n  ldap: {url: 'ldap://x', user_base: x, bind_dn: x, bind_password: hidden horse}\n")
+
+    assert "hidden horse" not in cargohold("config", "show", "-c", config).out
+
+
+def test_keys_are_listed_and_rotated(cargohold: Cargohold, config: Path) -> None:
+    [first] = json.loads(cargohold("auth", "keys", "list", "--json", "-c", config).out)
+    new = cargohold("auth", "keys", "rotate", "-c", config).out.split()[-1]
+
+    assert [key["id"] for key in json.loads(cargohold("auth", "keys", "list", "--json", "-c", config).out)] == [
+        first["id"],
+        new,
+    ]
+    last = cargohold("auth", "keys", "rotate", "--at-once", "-c", config).out.split()[-1]
+    assert [key["id"] for key in json.loads(cargohold("auth", "keys", "list", "--json", "-c", config).out)] == [last]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write what others cannot read")
+def test_root_does_not_write_what_the_server_of_another_user_could_not_read(
+    cargohold: Cargohold, config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    os.chown(tmp_path / "data", 12345, 12345)
+
+    refused = cargohold("token", "create", "--name", "ci", "--scope", "a:pull", "-c", config)
+
+    assert (refused.code, "setpriv --reuid=12345" in refused.err) == (2, True)
