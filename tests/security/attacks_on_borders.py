@@ -329,7 +329,7 @@ BORDERS = [
         f"/v2/team/app/manifests/{VAULT.manifest.digest}",
         ALICE,
         404,
-        ("MANIFEST_BLOB_UNKNOWN",) * 2,
+        ("MANIFEST_BLOB_UNKNOWN",) * len(VAULT.blobs),
         VAULT.manifest.data,
         {"Content-Type": OCI_MANIFEST},
     ),

@@ -203,7 +203,7 @@ TOKEN_SERVICE = [
         "public keys hold nothing private", "GET", "/.well-known/jwks.json", nobody, 200, check=hides('"d"', "PRIVATE")
     ),
     *(
-        _asks(f"a name that no repository can have is not granted: {name!r}", ALICE, (f"repository:{name}:pull",))
+        _asks(f"a name that no repository can have is not granted: {name[:24]!r}", ALICE, (f"repository:{name}:pull",))
         for name in (
             "team/../secret/vault",
             "team/..",
