@@ -51,6 +51,7 @@ class Gate:
 
     def __init__(self, policy: PolicySource, guard: Guard | None, options: GateOptions) -> None:
         self._policy = policy
+        self._everybody = Caller(ANONYMOUS, policy.current())
         self._guard = guard
         self._options = options
 
@@ -62,7 +63,10 @@ class Gate:
         """
         guard, scope = self._guard, request.scope
         if guard is None:
-            caller = Caller(ANONYMOUS, self._policy.current())
+            policy = self._policy.current()
+            if policy is not self._everybody.policy:
+                self._everybody = Caller(ANONYMOUS, policy)
+            caller = self._everybody
         else:
             caller = guard.recall(request.header(b"authorization")) or await self._identify(guard, request, action)
             scope.setdefault("state", {})["user"] = "" if caller.is_anonymous else str(caller.identity)

@@ -15,6 +15,7 @@ from registry.content.names import RepositoryName
 from storage_backends.sendable import Sendable
 
 Headers = list[tuple[bytes, bytes]]
+_NOBODY = Caller(ANONYMOUS, Policy(()))
 
 
 class Request:
@@ -25,7 +26,7 @@ class Request:
         self.receive = receive
         self.route = route
         self.method: str = scope["method"]
-        self.caller = Caller(ANONYMOUS, Policy(()))
+        self.caller = _NOBODY
         """Who sends it; nobody, who may do nothing, until the gate has found out."""
 
     @cached_property
