@@ -63,9 +63,16 @@ class World:
 
     closed: Guarded
     secrets: list[str] = field(default_factory=lambda: list(PASSWORDS.values()))
+    bearers: list[str] = field(default_factory=list)
+    filled: bool = True
+    """False: nothing to steal is needed."""
 
     def __post_init__(self) -> None:
         """Push what is there to be stolen, and make what is there to be misused."""
+        if self.filled:
+            self._fill()
+
+    def _fill(self) -> None:
         self.push("carol", "secret/vault", VAULT, "1")
         self.push("carol", "team/app", APP, "1")
         self.push("carol", "team/closed", APP, "1")
@@ -123,6 +130,7 @@ class World:
         reply = self.call("GET", f"/auth/token?{query}", basic(who))
         assert reply.status == 200, reply.body
         found: dict[str, Any] = json.loads(reply.body)
+        self.bearers.append(str(found["token"]))
         return found
 
     def bearer(self, who: str, *scopes: str) -> str:
@@ -153,7 +161,9 @@ class World:
     def mint(self, headers: Mapping[str, Any] | None = None, **changes: object) -> str:
         """A token signed with our own key, with other claims."""
         key_id, pem = self.key
-        return jwt.encode(self.claims(**changes), pem, "ES256", {"kid": key_id, **(headers or {})})
+        token = jwt.encode(self.claims(**changes), pem, "ES256", {"kid": key_id, **(headers or {})})
+        self.bearers.append(token)
+        return token
 
 
 def basic(who: str, password: str | None = None) -> str:
