@@ -28,6 +28,14 @@ EVERYTHING: Actions = frozenset(Action)
 _PER_SCOPE_MAX = 100
 _TYPE = re.compile(r"([a-z0-9]+)(?:\(([a-z0-9]+)\))?")
 _LONGEST = 4096
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_LONGEST_NAME = 255
+
+
+def is_repository_name(text: str) -> bool:
+    """True if the text fits the grammar of repository names (distribution-spec, "Pulling manifests")."""
+    return len(text) <= _LONGEST_NAME and _REPOSITORY.fullmatch(text) is not None
 
 
 def parse_actions(words: Iterable[str]) -> Actions:

@@ -4,6 +4,7 @@ The one place that knows all kinds of credentials. What is refused is refused in
 after the same work, whether the account exists or not.
 """
 
+import asyncio
 import hashlib
 import time
 import unicodedata
@@ -58,6 +59,8 @@ class Authenticator:
         self._passwords = passwords
         self._throttle = throttle
         self._uses = uses
+        # a client opens many connections at once: the same login is checked, and counted, once
+        self._running: dict[tuple[str, str, str], asyncio.Future[Identity]] = {}
         self._clock = clock
 
     async def login(self, name: str, password: str, address: str) -> Identity:
@@ -69,16 +72,23 @@ class Authenticator:
             raise Unauthenticated(_REFUSED)
         if await self._is_remembered(name, password):
             return await self._by_password(name, password)
-        account = self._account(name, password)
-        self._throttle.check(account, address)
-        await self.refresh()  # an account may have been made, or ended, a moment ago
-        try:
-            identity = await self._identify(name, password)
-        except Unauthenticated:
-            self._throttle.failed(account, address)
-            raise
-        self._throttle.succeeded(account, address)
-        return identity
+        key = (name, password, address)
+        running = self._running.get(key)
+        if running is None:
+            running = asyncio.ensure_future(self._try(name, password, address))
+            self._running[key] = running
+            running.add_done_callback(lambda done: self._ended(key, done))
+        return await asyncio.shield(running)
+
+    def _ended(self, key: tuple[str, str, str], done: "asyncio.Future[Identity]") -> None:
+        del self._running[key]
+        if not done.cancelled():
+            done.exception()  # seen, also where whoever waited for it has gone away
+
+    async def _try(self, name: str, password: str, address: str) -> Identity:
+        with self._throttle.attempt(self._account(name, password), address):
+            await self.refresh()  # an account may have been made, or ended, a moment ago
+            return await self._identify(name, password)
 
     async def refresh(self) -> None:
         """Look at the accounts now, and not only when they were last looked at a second ago."""

@@ -162,4 +162,6 @@ def _bearer(claims: Mapping[str, Any]) -> Bearer:
             repositories[entry["name"]] = repositories.get(entry["name"], NONE) | known
         elif entry["type"] == "registry" and entry["name"] == "catalog":
             catalog = catalog or "*" in entry["actions"]
+    if not isinstance(own["login"], str):
+        raise TypeError("a login is known by a word")
     return Bearer(identity, repositories, catalog, float(claims["exp"]), own["login"])

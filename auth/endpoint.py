@@ -21,6 +21,7 @@ from auth.events import AuditEvent, Emit
 from auth.guard import read_basic
 from auth.identity import ANONYMOUS, Identity
 from auth.keys import SigningKeys
+from auth.secrets import without_secrets
 from auth.service import GrantedToken, TokenRequest, TokenService
 from storage_backends.errors import StorageError
 
@@ -75,7 +76,7 @@ class TokenEndpoint:
         claimed = ""
         try:
             asked = self._asked(query, offline=_first(query, "offline_token").lower() in ("true", "1"))
-            identity, authorization = ANONYMOUS, request.headers.get("authorization")
+            identity, authorization = ANONYMOUS, _authorization(request)
             if authorization is not None:
                 scheme, _, value = authorization.partition(" ")
                 if scheme.lower() != "basic":
@@ -152,7 +153,7 @@ class TokenEndpoint:
         if isinstance(error, Throttled | IdentityUnavailable):
             headers["retry-after"] = str(error.retry_after)
         message = "logins cannot be checked now; try again later" if refusal.status >= 500 else error.message
-        self._emit(self._event(request, "login", refusal.word, refusal.status, claimed=claimed[:255]))
+        self._emit(self._event(request, "login", refusal.word, refusal.status, claimed=without_secrets(claimed[:255])))
         body = {
             "errors": [{"code": refusal.code, "message": message}],
             "error": refusal.word,
@@ -181,6 +182,13 @@ class TokenEndpoint:
             status=status,
             request_id=str(request.scope.get("state", {}).get("request_id", "")),
         )
+
+
+def _authorization(request: Request) -> str | None:
+    values = request.headers.getlist("authorization")
+    if len(values) > 1:
+        raise Unauthenticated("send one Authorization, not several")
+    return values[0] if values else None
 
 
 async def _read_form(request: Request) -> Parameters:

@@ -26,13 +26,20 @@ class _Content:
 
 
 class HtpasswdFile:
-    """The users of the file at `path`, at most a second behind it. Raises `AccountInvalid` if it cannot be read."""
+    """The users of the file at `path`, at most a second behind it.
+
+    Raises `AccountInvalid` if the file cannot be read or nobody in it can log in. That is a mistake only at the start:
+    a file that is emptied later ends its users.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
         self._signature = self._look()
         self._content = self._read()
+        if not self._content.hashes:
+            reason = next(iter(self._content.unusable.values()), "no line is a user")
+            raise AccountInvalid(f"{path} has no user who can log in; {reason}")
         self._looked = clock()
 
     def find(self, name: str) -> str | None:
@@ -101,6 +108,6 @@ class HtpasswdFile:
             try:
                 hashes[name] = check_hash(stored)
             except AccountInvalid as error:
-                unusable[name] = error.message
+                unusable[name] = f"line {number}: {error.message}"
                 _log.warning("%s:%d: user %r cannot log in: %s", self._path, number, name, error.message)
         return _Content(hashes, unusable, tuple(cost_of(stored) for stored in hashes.values()))

@@ -46,9 +46,13 @@ class Identity:
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
         """What `as_plain` has written. Raises `KeyError`, `TypeError` or `ValueError` if it has not."""
-        scope = None if data["scope"] is None else tuple(Grant.parse(text) for text in data["scope"])
-        credential = Credential(*data["credential"])
-        return cls(Kind(data["kind"]), data["name"], frozenset(data["groups"]), scope, credential)
+        scope, credential, groups = data["scope"], data["credential"], data["groups"]
+        if not isinstance(groups, list) or not isinstance(credential, list) or not isinstance(scope, list | None):
+            raise TypeError("an identity has lists of groups, of scopes and of what its credential is")
+        if not all(isinstance(text, str) for text in (data["name"], *groups, *credential, *(scope or ()))):
+            raise TypeError("an identity is written in words")
+        grants = None if scope is None else tuple(Grant.parse(text) for text in scope)
+        return cls(Kind(data["kind"]), data["name"], frozenset(groups), grants, Credential(*credential))
 
     def as_plain(self) -> dict[str, object]:
         """In plain values, for JSON."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 
-from auth.access import Grant, parse_actions
+from auth.access import Grant, is_repository_name, parse_actions
 from auth.errors import ScopeInvalid, Unauthenticated
 from auth.identity import Credential, Identity, Kind
 from auth.jwks import JwksCache, KeySource
@@ -23,8 +23,6 @@ from auth.patterns import matches
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _ALGORITHM = re.compile(r"(?:RS|PS|ES)(?:256|384|512)|EdDSA")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.:/-]+)\}")
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME_PART = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")  # a repository's name, as the distribution spec has it
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _LATEST = 253_402_300_800  # seconds: the year 10000
 _LONGEST_NAME = 255
@@ -226,7 +224,7 @@ def _grant(template: str, claims: Mapping[str, Any]) -> Grant | None:
     filled = pattern
     for found in _PLACEHOLDER.finditer(pattern):
         text = _text(_claim(claims, found[1]))
-        if text is None or not _NAME_PART.fullmatch(text):
+        if text is None or not is_repository_name(text):
             return None
         filled = filled.replace(found[0], text)
     try:

@@ -18,7 +18,8 @@ import bcrypt
 
 from auth.errors import AccountInvalid, Throttled
 
-_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+# a salt of 16 bytes leaves two bits for its 22nd character: bcrypt raises ValueError for any other
+_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _KINDS = (
     ("$apr1$", "MD5 (apr1)"),
     ("$1$", "MD5 crypt"),
@@ -44,7 +45,7 @@ def check_hash(text: str) -> str:
     kind = next((name for beginning, name in _KINDS if text.startswith(beginning)), "plain text or DES crypt")
     raise AccountInvalid(
         f"the password hash is {kind}; only bcrypt with a cost from {_COSTS[0]} to {_COSTS[-1]} is accepted: make it"
-        " with `htpasswd -nB NAME`"
+        " with `htpasswd -nB NAME` or `cargohold user passwd NAME`"
     )
 
 
@@ -103,7 +104,11 @@ class Passwords:
 
     async def hash(self, password: str, cost: int = _USUAL_COST) -> str:
         """A new hash. Raises `AccountInvalid` if the password cannot be one."""
-        data = password.encode()
+        try:
+            data = password.encode()
+        except UnicodeEncodeError:
+            # not chained: the error holds the password
+            raise AccountInvalid("a password is text that UTF-8 can hold") from None
         if not data or len(data) > _LONGEST or b"\0" in data:
             raise AccountInvalid(f"a password has 1 to {_LONGEST} bytes, and none of them is zero")
         return await self._in_thread(lambda: bcrypt.hashpw(data, bcrypt.gensalt(cost)).decode())

@@ -5,7 +5,7 @@ everybody may. A robot has what its own scope says and what rules that name it s
 the user has, as far as its scope goes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -103,13 +103,14 @@ class Policy:
         in_scope = identity.scope is not None and action in _scope(identity, name)
         if identity.kind is Kind.ROBOT and in_scope:
             return Explanation(True, None, "allowed by the robot's own scope")
+        reason = "no rule allows it"
         for rule in fitting:
             if rule.deny or not self._concerns(rule, identity):
                 continue
-            if self._is_limited(rule, identity) and not in_scope:
-                return Explanation(False, None, f"outside the scope of the token, although {rule}")
-            return Explanation(True, rule, f"allowed by {rule}")
-        return Explanation(False, None, "no rule allows it")
+            if in_scope or not self._is_limited(rule, identity):
+                return Explanation(True, rule, f"allowed by {rule}")
+            reason = f"outside the scope of the token, although {rule}"
+        return Explanation(False, None, reason)
 
     def may_see_below(self, identity: Identity, namespace: str) -> bool:
         """False if no repository whose name begins with `namespace` (empty, or ending in `/`) can be pulled."""
@@ -142,13 +143,15 @@ class Policy:
             for rule in rules
         )
 
-    def is_immutable(self, name: str, tag: str) -> bool:
-        """True if the tag, once it is there, must not be moved or removed."""
-        return any(
-            any(matches(pattern, name) for pattern in entry.repositories)
-            and any(matches(pattern, tag) for pattern in entry.tags)
+    def immutable_in(self, name: str) -> Callable[[str], bool] | None:
+        """Which tags of a repository, once they are there, must not be moved or removed; None if none can be."""
+        patterns = [
+            pattern
             for entry in self.immutable_tags
-        )
+            if any(matches(each, name) for each in entry.repositories)
+            for pattern in entry.tags
+        ]
+        return (lambda tag: any(matches(pattern, tag) for pattern in patterns)) if patterns else None
 
     def admits_anonymous(self) -> bool:
         """True if somebody who has not logged in may do anything at all."""

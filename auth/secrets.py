@@ -66,6 +66,11 @@ class Secret:
         return f"Secret({self.use}, {self.id})"
 
 
+def without_secrets(name: str) -> str:
+    """A name as it may be written down: people paste tokens where the name belongs."""
+    return "***" if PREFIX in name or (name.count(".") == 2 and name.startswith("eyJ")) else name
+
+
 def _checksum(text: str) -> str:
     number, digits = zlib.crc32(text.encode()), ""
     for _ in range(6):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from auth.access import Action, ResourceScope
+from auth.access import Action, ResourceScope, is_repository_name
 from auth.authenticator import Authenticator
 from auth.bearer import Access, BearerMint
 from auth.errors import RequestInvalid, Unauthenticated
@@ -89,7 +89,7 @@ class TokenService:
     def _allowed(self, identity: Identity, scope: ResourceScope) -> Access:
         policy = self._policy.current()
         actions: tuple[str, ...] = ()
-        if scope.kind == "repository":
+        if scope.kind == "repository" and is_repository_name(scope.name):
             allowed = policy.decide(identity, scope.name) & scope.wanted
             actions = tuple(action for action in Action if action in allowed)
         elif (scope.kind, scope.name) == ("registry", "catalog") and "*" in scope.actions:

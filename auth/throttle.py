@@ -9,11 +9,12 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from auth.errors import Throttled
+from auth.errors import Throttled, Unauthenticated
 
 _MOST = 10_000
 _LONGEST_SECONDS = 900.0
@@ -29,6 +30,8 @@ class _Count:
     failures: list[float] = field(default_factory=list)
     until: float = float("-inf")
     times: int = 0
+    pending: int = 0
+    """Attempts under way."""
 
 
 class Throttle:
@@ -49,11 +52,38 @@ class Throttle:
         self._accounts: OrderedDict[str, _Count] = OrderedDict()
         self._familiar: OrderedDict[tuple[str, str], float] = OrderedDict()
 
+    @contextmanager
+    def attempt(self, account: str, address: str) -> Iterator[None]:
+        """Around a login; `Unauthenticated` out of it is a failure. Raises `Throttled` without trying.
+
+        Attempts under way count as if they would fail: nobody gets more guesses by making them all at once.
+        """
+        place = _network(address)
+        self.check(account, address)
+        counts = [(self._addresses, place, self._per_address)]
+        if not self._is_familiar(account, place):
+            counts.append((self._accounts, account, self._per_account))
+        held = [(self._held(table, key), limit) for table, key, limit in counts]
+        if any(self._recent(count) + count.pending >= limit for count, limit in held):
+            raise Throttled(1)
+        for count, _ in held:
+            count.pending += 1
+        try:
+            yield
+        except Unauthenticated:
+            self.failed(account, address)
+            raise
+        else:
+            self.succeeded(account, address)
+        finally:
+            for count, _ in held:
+                count.pending -= 1
+
     def check(self, account: str, address: str) -> None:
         """Raise `Throttled` if this address, or this account from this address, has to wait."""
         now, place = self._clock(), _network(address)
         waiting = [self._addresses.get(place)]
-        if now >= self._familiar.get((account, place), float("-inf")):
+        if not self._is_familiar(account, place):
             waiting.append(self._accounts.get(account))
         until = max((count.until for count in waiting if count is not None), default=now)
         if until > now:
@@ -69,10 +99,21 @@ class Throttle:
         key = (account, _network(address))
         _keep(self._familiar, key, self._clock() + _FAMILIAR_SECONDS)
 
-    def _count(self, counts: OrderedDict[str, _Count], key: str, limit: int) -> None:
-        now = self._clock()
+    def _is_familiar(self, account: str, place: str) -> bool:
+        return self._clock() < self._familiar.get((account, place), float("-inf"))
+
+    def _recent(self, count: _Count) -> int:
+        return sum(moment > self._clock() - self._window for moment in count.failures)
+
+    @staticmethod
+    def _held(counts: OrderedDict[str, _Count], key: str) -> _Count:
         count = counts.get(key) or _Count()
         _keep(counts, key, count)
+        return count
+
+    def _count(self, counts: OrderedDict[str, _Count], key: str, limit: int) -> None:
+        now = self._clock()
+        count = self._held(counts, key)
         if now - count.until > _LONGEST_SECONDS:
             count.times = 0
         count.failures = [*(moment for moment in count.failures if moment > now - self._window), now]

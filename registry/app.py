@@ -48,7 +48,7 @@ def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySo
             allow_sparse_indexes=section.allow_sparse_indexes,
             allow_foreign_layers=section.allow_foreign_layers,
         ),
-        lambda name, tag: policy.current().is_immutable(name, tag),
+        lambda name: policy.current().immutable_in(name),
     )
 
 
@@ -133,7 +133,9 @@ def _locations(settings: Settings) -> Locations:
 
 
 def _pages(backend: StorageBackend, routes: list[Route]) -> ASGIApp:
-    return Starlette(routes=[*health_routes(Readiness(backend.check)), *routes])
+    pages = Starlette(routes=[*health_routes(Readiness(backend.check)), *routes])
+    pages.router.redirect_slashes = False  # to an address that the request's Host names
+    return pages
 
 
 def _logged(settings: Settings, app: ASGIApp) -> ASGIApp:

@@ -43,7 +43,7 @@ class Blobs:
         if not self._options.allow_delete:
             raise DeletionDisabled("deleting is switched off: see registry.allow_delete in the settings")
         digest = Digest.parse(request.route.argument)
-        await self._registry.blobs.unlink(request.name, digest)
+        await self._registry.delete_blob(request.name, digest)
         return Answer(202, [header("docker-content-digest", digest)])
 
 

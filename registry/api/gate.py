@@ -82,6 +82,8 @@ class Gate:
             self._decide(request, caller, action)
 
     async def _identify(self, guard: Guard, request: Request, action: Action | None) -> Caller:
+        if sum(name == b"authorization" for name, _ in request.scope["headers"]) > 1:
+            raise self._challenge(request.scope, [], "send one Authorization, not several", "")
         try:
             return await guard.identify(request.header(b"authorization"), self._options.proxies.client(request.scope))
         except Unauthenticated as error:

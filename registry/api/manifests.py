@@ -12,7 +12,7 @@ from registry.content.digest import Digest
 from registry.content.names import Tag, parse_reference
 from registry.content.repository import Registry
 
-_LARGE_AT_ONCE = 8
+_LARGE_AT_ONCE = 6
 """So many manifests of more than 64 KiB are held in memory at a time; hardly one in a thousand is that large."""
 
 

@@ -19,12 +19,13 @@ from registry.content.errors import (
     NameUnknown,
     ReferencesUnknown,
 )
+from registry.content.immutable_tags import Covers, ImmutableTags, nothing
 from registry.content.manifest_store import ManifestStore, StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrerIndex, ReferrersPage
-from registry.content.tag_store import TagStore, immutable
+from registry.content.tag_store import TagStore
 from registry.content.upload_sessions import UploadSessions
 from storage_backends.base import StorageBackend
 
@@ -51,23 +52,17 @@ class PushedManifest:
     subject: Digest | None
 
 
-def _never(_name: RepositoryName, _tag: Tag) -> bool:
-    return False
-
-
 class Registry:
-    """All repositories of one storage. A tag for which `is_immutable` is true stays what it is once it is there."""
+    """All repositories of one storage; `immutable` says which tags stay what they are once they are there."""
 
-    def __init__(
-        self, backend: StorageBackend, rules: Rules, is_immutable: Callable[[RepositoryName, Tag], bool] = _never
-    ) -> None:
+    def __init__(self, backend: StorageBackend, rules: Rules, immutable: Covers = nothing) -> None:
         self.rules = rules
-        self._is_immutable = is_immutable
         self.blobs = BlobStore(backend)
         self.uploads = UploadSessions(backend, rules.max_blob_bytes)
         self._backend = backend
         self._manifests = ManifestStore(backend)
         self._tags = TagStore(backend)
+        self._immutable = ImmutableTags(immutable, self._tags, self._manifests)
         self._referrers = ReferrerIndex(backend, self._manifests, self._tags)
 
     async def mount(self, name: RepositoryName, digest: Digest, source: RepositoryName | None) -> bool:
@@ -103,7 +98,7 @@ class Registry:
         manifest = parse_manifest(data, media_type)
         moved = tuple(dict.fromkeys((*(() if isinstance(reference, Digest) else (reference,)), *tags)))
         for tag in moved:
-            if self._is_immutable(name, tag):
+            if self._immutable.has(name, tag):
                 await self._tags.check_free(name, tag, digest)
         await self._check_references(name, manifest)
         await self._store(name, digest, data, manifest, moved)
@@ -120,18 +115,22 @@ class Registry:
             stored = await self._manifests.get(name, digest)
         except ContentCorrupt:
             stored = None  # what its subject was nobody can tell; listings leave the entry out
-        for tag in await self._tags.naming(name, digest):
-            self._check_removable(name, tag)
+        await self._immutable.check_not_needed(name, digest)
         await self._remove_tags(name, digest)
         await self._manifests.remove(name, digest)
         await self._remove_tags(name, digest, unless_there=True)
         if stored is not None:
             await self._referrers.remove(name, stored)
 
+    async def delete_blob(self, name: RepositoryName, digest: Digest) -> None:
+        """Take a blob out of the repository (end-10); the bytes stay. Raises `BlobUnknown`, `TagImmutable`."""
+        await self._immutable.check_not_needed(name, digest)
+        await self.blobs.unlink(name, digest)
+
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`, `TagImmutable`."""
         await self._tags.resolve(name, tag)
-        self._check_removable(name, tag)
+        self._immutable.check_removable(name, tag)
         await self._tags.remove(name, tag)
 
     async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:
@@ -162,7 +161,7 @@ class Registry:
             await self._manifests.put(name, digest, data, manifest.media_type)
             # 3. The tags.
             for tag in tags:
-                if self._is_immutable(name, tag):
+                if self._immutable.has(name, tag):
                     await self._tags.create(name, tag, digest)
                 else:
                     await self._tags.move(name, tag, digest)
@@ -171,10 +170,6 @@ class Registry:
             #    no acknowledged referrer is missing from the list.
             if await self._manifests.has(name, digest) and await self._referrers.has(name, digest, manifest):
                 return
-
-    def _check_removable(self, name: RepositoryName, tag: Tag) -> None:
-        if self._is_immutable(name, tag):
-            raise immutable(name, tag)
 
     async def _check_references(self, name: RepositoryName, manifest: Manifest) -> None:
         if not self.rules.check_references:

@@ -334,6 +334,15 @@ BORDERS = [
         {"Content-Type": OCI_MANIFEST},
     ),
     Attack(
+        "a blob that an immutable tag needs is not deleted",
+        "DELETE",
+        f"/v2/bob/own/blobs/{OWN.layers[0].digest}",
+        BOB,
+        409,
+        ("DENIED",),
+        check=lambda w, _: w.call("HEAD", f"/v2/bob/own/blobs/{OWN.layers[0].digest}", BOB(w)).status == 200,
+    ),
+    Attack(
         "an immutable tag is not deleted by the digest behind it",
         "DELETE",
         f"/v2/bob/own/manifests/{OWN.manifest.digest}",

@@ -230,7 +230,10 @@ def test_what_may_be_seen_says_where_to_look() -> None:
     [("prod/a", "v1", True), ("prod/a", "latest", False), ("dev/a", "v1", False), ("prod/a", "v", True)],
 )
 def test_immutable_tags_are_found_by_repository_and_tag(name: str, tag: str, fixed: bool) -> None:
-    assert Policy((), immutable_tags=(ImmutableTags(("prod/**",), ("v*",)),)).is_immutable(name, tag) is fixed
+    covers = Policy((), immutable_tags=(ImmutableTags(("prod/**",), ("v*",)),)).immutable_in(name)
+
+    assert (covers is not None and covers(tag)) is fixed
+    assert Policy(()).immutable_in(name) is None
 
 
 @pytest.mark.parametrize(
