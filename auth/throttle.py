@@ -131,11 +131,13 @@ def _keep(table: OrderedDict[K, V], key: K, value: V) -> None:
 
 
 def _network(address: str) -> str:
-    """Whoever has an IPv6 address has a /64 of them."""
+    """Whoever has an IPv6 address has a /64 of them; but all of IPv4 lies in one, as ::ffff:192.0.2.1."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
     if found.version == 4:
         return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((found, 64), strict=False))
