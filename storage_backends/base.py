@@ -54,14 +54,16 @@ class Listing:
 
 
 class Upload(ABC):
-    """One upload, held exclusively by one writer until its context ends.
+    """One upload, held by one writer until its context ends.
 
-    What was written stays when the context ends without `commit` or `abort`, so that any process can go on from
-    `size`. Only `commit` makes anything visible.
+    What was saved stays, so that any process can go on from `size`; what was written and not saved may be gone when
+    the context ends. Only `commit` makes anything visible.
     """
 
     size: int
     """Bytes that the upload holds now."""
+    note: str
+    """What the holder before left for the next one with `save`. Empty where the storage keeps no notes."""
 
     @abstractmethod
     def write(self, block: memoryview) -> None:
@@ -71,12 +73,20 @@ class Upload(ABC):
         """
 
     @abstractmethod
-    def truncate(self, size: int) -> None:
-        """Drop everything after the first `size` bytes. *Blocking*."""
+    async def save(self, note: str = "") -> None:
+        """Keep what was written for whoever holds the upload next, in whatever process, with a short note for it.
+
+        Raises `Unavailable`, or `UploadBusy` if another holder has saved or ended the upload meanwhile: of several,
+        where the storage has no locks, the first one wins. Need not survive a power cut; does survive SIGKILL.
+        """
 
     @abstractmethod
-    def read_blocks(self, end: int) -> Iterator[memoryview]:
-        """The first `end` bytes, block by block; a block is valid until the next one. *Blocking*."""
+    async def rewind(self) -> None:
+        """Drop everything that was written since the upload was opened or last saved."""
+
+    @abstractmethod
+    def read_blocks(self) -> Iterator[memoryview]:
+        """All bytes, block by block; a block is valid until the next one. *Blocking*."""
 
     @abstractmethod
     async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
@@ -84,7 +94,7 @@ class Upload(ABC):
 
         `key` appears whole and atomically; an object already there is replaced by this one. No object of `also` is
         visible before `key` is. The upload is gone afterwards. On an error nothing that was visible before is lost and
-        the upload is still there, or `key` holds its bytes.
+        the upload is still there as it was saved, or `key` holds its bytes.
         """
 
     @abstractmethod
@@ -164,8 +174,28 @@ class StorageBackend(ABC):
         """Size so far and time of the last write. Raises `NotFound`."""
 
     @abstractmethod
-    def open_upload(self, key: str) -> AbstractAsyncContextManager[Upload]:
-        """Hold an upload exclusively. Entering raises `NotFound`, or `UploadBusy` at once if another does."""
+    def open_upload(self, key: str, target: str | None = None) -> AbstractAsyncContextManager[Upload]:
+        """Hold an upload. Entering raises `NotFound`, or `UploadBusy` if it is seen at once that another does.
+
+        If nothing was saved yet and `target` is given, the object that it is meant to become, then a storage may write
+        straight to its place: `save` need not keep anything then.
+        """
+
+    @abstractmethod
+    def new_upload(self, target: str) -> AbstractAsyncContextManager[Upload]:
+        """An upload that is meant to become `target`, known to nobody else; gone when its context ends."""
+
+    @abstractmethod
+    async def expire_uploads(self, prefix: str, older_than: float) -> int:
+        """Forget what nobody has written to for `older_than` seconds: the uploads whose keys begin with `prefix`, and
+        what killed processes left of theirs. Return how many things that were.
+        """
+
+    async def presign(self, key: str, content_type: str) -> str | None:
+        """A URL under which whoever has it can GET the object, or ranges of it, for a while; None if there is no such
+        thing here. The answer there has the given content type. The object need not be there.
+        """
+        return None
 
     @abstractmethod
     async def check(self) -> None:

@@ -4,6 +4,7 @@ The lock is `flock` on the file itself: it excludes writers in every process, an
 dies.
 """
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from storage_backends import durable
 from storage_backends.base import Upload
 from storage_backends.errors import NotFound, UploadBusy
 from storage_backends.os_errors import as_writing, reading
+from storage_backends.waiting import to_its_end
 
 _BLOCK = 1024 * 1024
 _WINDOW = 8 * 1024 * 1024
@@ -28,7 +30,8 @@ class FileUpload(Upload):
     def __init__(self, fd: int, path: str, key: str, publish: Publish) -> None:
         self.fd = fd
         self.path = path
-        self.size = os.fstat(fd).st_size
+        self.size = self._saved = os.fstat(fd).st_size
+        self.note = ""
         self._key = key
         self._publish = publish
         self._flushing = self.size
@@ -50,21 +53,28 @@ class FileUpload(Upload):
             durable.drop_written(self.fd, self._flushing - _WINDOW, _WINDOW)
         self._flushing += _WINDOW
 
-    def truncate(self, size: int) -> None:
-        """Drop everything after the first `size` bytes."""
-        with as_writing(self._key):
-            os.ftruncate(self.fd, size)
-        self.size = size
-        self._flushing = min(self._flushing, size)
+    async def save(self, note: str = "") -> None:
+        """What is written lies in the file already; notes are not kept."""
+        self._saved = self.size
 
-    def read_blocks(self, end: int) -> Iterator[memoryview]:
-        """The first `end` bytes, block by block, in one buffer."""
+    async def rewind(self) -> None:
+        """Cut the file back."""
+        await to_its_end(asyncio.to_thread(self._truncate))
+
+    def _truncate(self) -> None:
+        with as_writing(self._key):
+            os.ftruncate(self.fd, self._saved)
+        self.size = self._saved
+        self._flushing = min(self._flushing, self.size)
+
+    def read_blocks(self) -> Iterator[memoryview]:
+        """All bytes, block by block, in one buffer."""
         buffer = memoryview(bytearray(_BLOCK))
         offset = 0
-        while offset < end:
-            count = os.preadv(self.fd, [buffer[: end - offset]], offset)
+        while offset < self.size:
+            count = os.preadv(self.fd, [buffer[: self.size - offset]], offset)
             if count == 0:
-                raise NotFound(f"{self._key} is shorter than {end} bytes")
+                raise NotFound(f"{self._key} is shorter than {self.size} bytes")
             yield buffer[:count]
             offset += count
 
@@ -80,6 +90,26 @@ class FileUpload(Upload):
 
 def open_locked(path: str, key: str, publish: Publish) -> FileUpload:
     """Open and lock the upload at `path`. Raises `NotFound`, `UploadBusy`."""
+    return FileUpload(_lock(path, key), path, key, publish)
+
+
+def remove_if_left(path: str, latest: float) -> bool:
+    """Remove a file that nobody holds and that nobody has written to since `latest`; true if that was so."""
+    try:
+        fd = _lock(path, path)
+    except (NotFound, UploadBusy):
+        return False
+    try:
+        with as_writing(path):
+            if os.fstat(fd).st_mtime > latest:
+                return False
+            durable.unlink(path)
+            return True
+    finally:
+        os.close(fd)
+
+
+def _lock(path: str, key: str) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -87,7 +117,6 @@ def open_locked(path: str, key: str, publish: Publish) -> FileUpload:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _check_still_there(fd, path, key)
-        return FileUpload(fd, path, key, publish)
     except BlockingIOError as error:
         os.close(fd)
         raise UploadBusy(key) from error
@@ -97,6 +126,7 @@ def open_locked(path: str, key: str, publish: Publish) -> FileUpload:
     except BaseException:
         os.close(fd)
         raise
+    return fd
 
 
 def _check_still_there(fd: int, path: str, key: str) -> None:

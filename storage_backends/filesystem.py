@@ -8,6 +8,8 @@ import asyncio
 import bisect
 import os
 import stat
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,9 +22,10 @@ from storage_backends.errors import NotFound, Unavailable
 from storage_backends.file_upload import FileUpload
 from storage_backends.keys import check_key, check_prefix
 from storage_backends.os_errors import reading
-from storage_backends.publishing import Publisher, version_of
+from storage_backends.publishing import Publisher, discard, version_of
 from storage_backends.sendable import FileRegion
 from storage_backends.settled_cache import SettledCache, signature
+from storage_backends.waiting import to_its_end
 
 _SMALL = 64 * 1024
 _SMALL_TOTAL = 16 * 1024 * 1024
@@ -140,13 +143,30 @@ class FilesystemBackend(StorageBackend):
         return await self.stat(key)
 
     @asynccontextmanager
-    async def open_upload(self, key: str) -> AsyncIterator[Upload]:
+    async def open_upload(self, key: str, target: str | None = None) -> AsyncIterator[Upload]:
         """See the contract."""
         upload = file_upload.open_locked(self._path(key), key, self._commit)
         try:
             yield upload
         finally:
             os.close(upload.fd)
+
+    @asynccontextmanager
+    async def new_upload(self, target: str) -> AsyncIterator[Upload]:
+        """See the contract."""
+        check_key(target)
+        path = self._publisher.create_temporary()
+        upload = file_upload.open_locked(path, target, self._commit)
+        try:
+            yield upload
+        finally:
+            discard(path)
+            os.close(upload.fd)
+
+    async def expire_uploads(self, prefix: str, older_than: float) -> int:
+        """See the contract."""
+        check_prefix(prefix)
+        return await self._in_thread(self._expire, prefix, older_than)
 
     async def check(self) -> None:
         """See the contract."""
@@ -207,6 +227,12 @@ class FilesystemBackend(StorageBackend):
             raise reading(error, prefix) from error
         return keys
 
+    def _expire(self, prefix: str, older_than: float) -> int:
+        latest = time.time() - older_than
+        paths = [self._path(key) for key in self._first_keys(prefix, "", sys.maxsize)]
+        paths += [entry.path for entry in os.scandir(self._scratch) if entry.is_file(follow_symlinks=False)]
+        return sum(file_upload.remove_if_left(path, latest) for path in paths)
+
     def _walk(self, directory: str, prefix: str, after: str) -> Iterator[str]:
         """Keys below a directory in byte order, skipping subtrees that lie wholly outside prefix or before `after`."""
         try:
@@ -227,12 +253,7 @@ class FilesystemBackend(StorageBackend):
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run blocking work. Not given up when the caller is: a half-done write would go on anyway, unseen."""
-        task = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait({task})
-            raise
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments))
 
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from storage_backends.base import Listing, ObjectInfo, StorageBackend, StoredObject, Upload
 from storage_backends.errors import AlreadyExists, NotFound, UploadBusy, VersionMismatch
@@ -12,23 +13,37 @@ from storage_backends.keys import check_key, check_prefix
 from storage_backends.sendable import ByteStream
 
 
+@dataclass(slots=True)
+class _Session:
+    """What was saved of an upload."""
+
+    data: bytes = b""
+    note: str = ""
+    saved: float = field(default_factory=time.time)
+
+
 class _Upload(Upload):
-    def __init__(self, backend: "MemoryBackend", key: str, data: bytearray) -> None:
-        self.size = len(data)
+    def __init__(self, backend: "MemoryBackend", key: str, session: _Session) -> None:
+        self.size = len(session.data)
+        self.note = session.note
         self._backend = backend
         self._key = key
-        self._data = data
+        self._session = session
+        self._data = bytearray(session.data)
 
     def write(self, block: memoryview) -> None:
         self._data += block
         self.size = len(self._data)
 
-    def truncate(self, size: int) -> None:
-        del self._data[size:]
-        self.size = size
+    async def save(self, note: str = "") -> None:
+        self._session.data, self._session.note, self._session.saved = bytes(self._data), note, time.time()
 
-    def read_blocks(self, end: int) -> Iterator[memoryview]:
-        yield memoryview(bytes(self._data[:end]))
+    async def rewind(self) -> None:
+        self._data = bytearray(self._session.data)
+        self.size = len(self._data)
+
+    def read_blocks(self) -> Iterator[memoryview]:
+        yield memoryview(bytes(self._data))
 
     async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
         await self._backend.put_many([(key, bytes(self._data)), *also])
@@ -43,7 +58,7 @@ class MemoryBackend(StorageBackend):
 
     def __init__(self) -> None:
         self._objects: dict[str, StoredObject] = {}
-        self._uploads: dict[str, bytearray] = {}
+        self._uploads: dict[str, _Session] = {}
         self._held: set[str] = set()
         self._versions = itertools.count(1)
 
@@ -120,16 +135,16 @@ class MemoryBackend(StorageBackend):
         check_key(key)
         if key in self._uploads:
             raise AlreadyExists(key)
-        self._uploads[key] = bytearray()
+        self._uploads[key] = _Session()
 
     async def stat_upload(self, key: str) -> ObjectInfo:
         """See the contract."""
         if key not in self._uploads:
             raise NotFound(key)
-        return ObjectInfo(key, len(self._uploads[key]), time.time(), "")
+        return ObjectInfo(key, len(self._uploads[key].data), self._uploads[key].saved, "")
 
     @asynccontextmanager
-    async def open_upload(self, key: str) -> AsyncIterator[Upload]:
+    async def open_upload(self, key: str, target: str | None = None) -> AsyncIterator[Upload]:
         """See the contract."""
         if key not in self._uploads:
             raise NotFound(key)
@@ -140,6 +155,20 @@ class MemoryBackend(StorageBackend):
             yield _Upload(self, key, self._uploads[key])
         finally:
             self._held.discard(key)
+
+    @asynccontextmanager
+    async def new_upload(self, target: str) -> AsyncIterator[Upload]:
+        """See the contract."""
+        check_key(target)
+        yield _Upload(self, "", _Session())
+
+    async def expire_uploads(self, prefix: str, older_than: float) -> int:
+        """See the contract."""
+        latest = time.time() - older_than
+        old = [key for key, session in self._uploads.items() if key.startswith(prefix) and session.saved <= latest]
+        for key in set(old) - self._held:
+            self.forget(key)
+        return len(set(old) - self._held)
 
     async def check(self) -> None:
         """See the contract."""

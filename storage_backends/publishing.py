@@ -115,7 +115,14 @@ class Publisher:
                 self._place([(name, target)])
             finally:
                 os.close(fd)
-                _discard(name)
+                discard(name)
+
+    def create_temporary(self) -> str:
+        """Make an empty temporary file; return its path."""
+        with as_writing("a temporary file"):
+            path = self._temporary()
+            os.close(durable.create(path))
+        return path
 
     def create_empty(self, key: str) -> None:
         """Make an empty file at `key`; not synced. Raises `AlreadyExists`."""
@@ -148,7 +155,7 @@ class Publisher:
             yield names
         finally:
             for name in names:
-                _discard(name)
+                discard(name)
 
     def _write(self, name: str, data: bytes, *, private: bool) -> None:
         fd = durable.create(name, 0o600 if private else 0o666)
@@ -216,7 +223,7 @@ class Publisher:
             os.close(fd)
 
 
-def _discard(name: str) -> None:
+def discard(name: str) -> None:
     """Remove a temporary file that was not renamed. Where that is impossible (a disk that has just become read-only) it
     stays; the error that counts is the one that brought us here.
     """

@@ -3,8 +3,9 @@
 The bytes lie on storage under a key that only the session's own repository can name. The hash so far is kept in this
 process as well; whoever finds none that ends where the bytes end (a restart, another worker) reads the bytes again.
 
-Invariant: a kept hasher has seen exactly the first `offset` bytes of its session, and is used only if `offset` is the
-session's size while the session is held exclusively.
+Invariant: a kept hasher has seen exactly the first `offset` bytes of its session as they were saved, and is used only
+if `offset` is the session's size while the session is held. For other processes the digest so far goes with the saved
+bytes, as a note: enough for the usual push, whose last request brings no more bytes.
 """
 
 import asyncio
@@ -28,7 +29,8 @@ from registry.content.errors import (
 )
 from registry.content.names import RepositoryName
 from storage_backends.base import StorageBackend, Upload
-from storage_backends.errors import NotFound, StorageFull, UploadBusy
+from storage_backends.errors import NotFound, StorageFull, Unavailable, UploadBusy
+from storage_backends.waiting import to_its_end
 
 _KEPT_HASHERS = 4096
 
@@ -113,7 +115,9 @@ class UploadSessions:
         `SizeInvalid`.
         """
         async with self._hold(session) as upload:
-            await self._receive(session, upload, body, chunk)
+            hasher = self._hasher(session, upload, chunk)
+            await self._receive(session, upload, hasher, body, chunk)
+            await self._save(session, upload, hasher)
             return upload.size
 
     async def finish(self, session: Session, digest: Digest, body: Body, chunk: ChunkRange | None = None) -> None:
@@ -121,48 +125,50 @@ class UploadSessions:
 
         Durable on return. A session whose bytes have another digest is forgotten: `DigestInvalid`. Else as `append`.
         """
-        async with self._hold(session) as upload:
-            hasher = await self._receive(session, upload, body, chunk)
-            if hasher.algorithm != digest.algorithm:
-                hasher = await asyncio.to_thread(_hash_again, upload, digest.algorithm)
-            if hasher.digest() != digest:
+        async with self._hold(session, keyspace.blob(digest)) as upload:
+            noted = _noted(upload)
+            hasher = self._hasher(session, upload, chunk)
+            if hasher is None and noted is None:
+                hasher = await asyncio.to_thread(_hash_again, upload, session.algorithm)
+            received = await self._receive(session, upload, hasher, body, chunk)
+            if hasher is not None and hasher.algorithm == digest.algorithm:
+                found = hasher.digest()
+            elif noted is not None and not received and noted.algorithm == digest.algorithm:
+                found = noted
+            else:
+                found = (await asyncio.to_thread(_hash_again, upload, digest.algorithm)).digest()
+            if found != digest:
                 await self._forget(session, upload)
-                raise DigestInvalid(
-                    f"the bytes received have the digest {hasher.digest()}, not {digest}; the upload is discarded",
-                    {"expected": str(digest), "received": str(hasher.digest()), "bytes": hasher.offset},
-                )
-            link = (keyspace.layer_link(session.name, digest), str(digest).encode())
-            await upload.commit(keyspace.blob(digest), [link])
+                raise _wrong_digest(found, digest, upload.size)
+            try:
+                await upload.commit(keyspace.blob(digest), [_link(session.name, digest)])
+            except Unavailable:
+                await self._save(session, upload, hasher)  # so that the client can try the commit again
+                raise
             self._hashers.pop(session.key, None)
 
     async def push(self, name: RepositoryName, digest: Digest, body: Body) -> None:
-        """A whole blob in one body (end-4b). Nothing is left behind if it fails, for no client knows the session."""
-        session = await self.begin(name, digest.algorithm)
-        try:
-            await self.finish(session, digest, body)
-        except BaseException:
-            await asyncio.shield(self._cancel_quietly(session))
-            raise
+        """A whole blob in one body (end-4b). Nothing is left behind if it fails."""
+        async with self._backend.new_upload(keyspace.blob(digest)) as upload:
+            hasher = Hasher(digest.algorithm)
+            await body.pump(self._writer(upload, hasher, self._limit(0, None)))
+            if hasher.digest() != digest:
+                raise _wrong_digest(hasher.digest(), digest, upload.size)
+            await upload.commit(keyspace.blob(digest), [_link(name, digest)])
 
     async def cancel(self, session: Session) -> None:
         """Forget a session and its bytes (end-14). Raises `UploadUnknown`, `UploadConflict`."""
         async with self._hold(session) as upload:
             await self._forget(session, upload)
 
-    async def _cancel_quietly(self, session: Session) -> None:
-        try:
-            await self.cancel(session)
-        except UploadUnknown:
-            return  # `finish` has forgotten it already
-
     async def _forget(self, session: Session, upload: Upload) -> None:
         self._hashers.pop(session.key, None)
         await upload.abort()
 
     @asynccontextmanager
-    async def _hold(self, session: Session) -> AsyncIterator[Upload]:
+    async def _hold(self, session: Session, target: str | None = None) -> AsyncIterator[Upload]:
         try:
-            async with self._backend.open_upload(session.key) as upload:
+            async with self._backend.open_upload(session.key, target) as upload:
                 yield upload
         except NotFound as error:
             raise _unknown(session.name, session.id) from error
@@ -171,32 +177,52 @@ class UploadSessions:
                 "another request is writing to this upload session; wait for it, ask for the offset with GET, continue"
             ) from error
 
-    async def _receive(self, session: Session, upload: Upload, body: Body, chunk: ChunkRange | None) -> Hasher:
-        """Write a body behind what is there; return the hasher, which has then seen every byte of the session."""
+    def _hasher(self, session: Session, upload: Upload, chunk: ChunkRange | None) -> Hasher | None:
+        """What has seen every byte of the session, if this process has it. Raises `RangeOutOfOrder`."""
         start = upload.size
         if chunk is not None and chunk.first != start:
             raise RangeOutOfOrder(f"the chunk begins at byte {chunk.first}, the session ends at byte {start}", start)
-        hasher = self._hashers.pop(session.key, None)
-        if hasher is None or hasher.offset != start:
-            hasher = await asyncio.to_thread(_hash_again, upload, session.algorithm)
-        limit = self._limit(start, chunk)
+        kept = self._hashers.pop(session.key, None)
+        if kept is not None and kept.offset == start:
+            return kept
+        return None if start else Hasher(session.algorithm)
+
+    async def _receive(
+        self, session: Session, upload: Upload, hasher: Hasher | None, body: Body, chunk: ChunkRange | None
+    ) -> int:
+        """Write a body behind what is there, and show it to the hasher; return its length in bytes."""
+        start = upload.size
+        try:
+            await body.pump(self._writer(upload, hasher, self._limit(start, chunk), chunk))
+            _check_length(upload.size - start, chunk)
+        except (SizeInvalid, StorageFull):
+            await upload.rewind()
+            raise
+        except BaseException:
+            await to_its_end(self._save(session, upload, hasher))
+            raise
+        return upload.size - start
+
+    @staticmethod
+    def _writer(
+        upload: Upload, hasher: Hasher | None, limit: int | None, chunk: ChunkRange | None = None
+    ) -> Callable[[memoryview], None]:
+        start = upload.size
 
         def write(block: memoryview) -> None:
             if limit is not None and upload.size + len(block) > limit:
                 raise _too_long(start, chunk, limit)
             upload.write(block)
-            hasher.update(block)
+            if hasher is not None:
+                hasher.update(block)
 
-        try:
-            await body.pump(write)
-            _check_length(upload.size - start, chunk)
-        except (SizeInvalid, StorageFull):
-            await _to_its_end(upload.truncate, start)
-            raise
-        finally:
-            if hasher.offset == upload.size:
-                self._keep(session, hasher)
-        return hasher
+        return write
+
+    async def _save(self, session: Session, upload: Upload, hasher: Hasher | None) -> None:
+        fits = hasher is not None and hasher.offset == upload.size
+        await upload.save(f"{upload.size} {hasher.digest()}" if hasher is not None and fits else "")
+        if hasher is not None and fits:
+            self._keep(session, hasher)
 
     def _limit(self, start: int, chunk: ChunkRange | None) -> int | None:
         if chunk is not None:
@@ -209,19 +235,15 @@ class UploadSessions:
             self._hashers.popitem(last=False)
 
 
-async def _to_its_end(work: Callable[[int], None], size: int) -> None:
-    """Run blocking work in a thread; return only when it is over, for who is given up closes the file next."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, size))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+def _noted(upload: Upload) -> Digest | None:
+    """The digest of all bytes of an upload, if its holder before has noted that."""
+    size, _, digest = upload.note.partition(" ")
+    return Digest.parse(digest) if size == str(upload.size) else None
 
 
 def _hash_again(upload: Upload, algorithm: str) -> Hasher:
     hasher = Hasher(algorithm)
-    for block in upload.read_blocks(upload.size):
+    for block in upload.read_blocks():
         hasher.update(block)
     return hasher
 
@@ -235,6 +257,17 @@ def _too_long(start: int, chunk: ChunkRange | None, limit: int) -> SizeInvalid:
     if chunk is not None and limit == start + chunk.length:
         return SizeInvalid(f"the body is longer than its Content-Range of {chunk.length} bytes")
     return BlobTooLarge(f"the blob is larger than the {limit} bytes that this registry accepts")
+
+
+def _link(name: RepositoryName, digest: Digest) -> tuple[str, bytes]:
+    return keyspace.layer_link(name, digest), str(digest).encode()
+
+
+def _wrong_digest(found: Digest, wanted: Digest, size: int) -> DigestInvalid:
+    return DigestInvalid(
+        f"the bytes received have the digest {found}, not {wanted}; the upload is discarded",
+        {"expected": str(wanted), "received": str(found), "bytes": size},
+    )
 
 
 def _unknown(name: RepositoryName, session: str) -> UploadUnknown:

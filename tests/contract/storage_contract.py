@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage_backends.base import StorageBackend
+from storage_backends.base import StorageBackend, Upload
 from storage_backends.errors import AlreadyExists, InvalidKey, NotFound, UploadBusy, VersionMismatch
 from storage_backends.sendable import FileRegion, Sendable
 
@@ -29,6 +29,7 @@ async def upload(backend: StorageBackend, key: str, data: bytes) -> None:
     await backend.create_upload(key)
     async with backend.open_upload(key) as writer:
         await asyncio.to_thread(writer.write, memoryview(data))
+        await writer.save()
 
 
 @pytest.mark.anyio
@@ -234,36 +235,106 @@ class StorageContract:
             async with backend.open_upload("up/1"):
                 pass
 
-    async def test_what_was_written_stays_when_the_writer_fails(self, backend: StorageBackend) -> None:
+    async def test_what_was_saved_stays_when_the_writer_fails(self, backend: StorageBackend, reopen: Reopen) -> None:
         await backend.create_upload("up/1")
         with pytest.raises(RuntimeError):
             async with backend.open_upload("up/1") as writer:
                 await asyncio.to_thread(writer.write, memoryview(b"kept"))
+                await writer.save("a note")
                 raise RuntimeError
 
-        async with backend.open_upload("up/1") as writer:
+        async with reopen().open_upload("up/1") as writer:
             assert writer.size == 4
-            assert b"".join(bytes(block) for block in writer.read_blocks(4)) == b"kept"
-            assert b"".join(bytes(block) for block in writer.read_blocks(2)) == b"ke"
+            assert writer.note in ("a note", "")
+            assert b"".join(bytes(block) for block in writer.read_blocks()) == b"kept"
 
-    async def test_an_upload_is_cut_back(self, backend: StorageBackend) -> None:
-        await upload(backend, "up/1", b"0123456789")
+    async def test_an_upload_is_taken_back_to_what_was_saved(self, backend: StorageBackend) -> None:
+        await upload(backend, "up/1", b"0123")
         async with backend.open_upload("up/1") as writer:
-            await asyncio.to_thread(writer.truncate, 4)
+            await asyncio.to_thread(writer.write, memoryview(b"456789"))
+            await writer.rewind()
+            assert writer.size == 4
             await asyncio.to_thread(writer.write, memoryview(b"x"))
+            await writer.save()
+            await asyncio.to_thread(writer.write, memoryview(b"yz"))
+            await writer.rewind()
+            await asyncio.to_thread(writer.write, memoryview(b"!"))
             await writer.commit("k")
 
-        assert (await backend.get("k")).data == b"0123x"
+        assert (await backend.get("k")).data == b"0123x!"
 
-    async def test_an_upload_has_one_writer_at_a_time(self, backend: StorageBackend, reopen: Reopen) -> None:
+    async def test_of_two_writers_one_keeps_what_it_wrote(self, backend: StorageBackend, reopen: Reopen) -> None:
+        await backend.create_upload("up/1")
+        kept = []
+
+        async def write(instance: StorageBackend, data: bytes, entered: asyncio.Event, go_on: asyncio.Event) -> None:
+            try:
+                async with instance.open_upload("up/1") as writer:
+                    entered.set()
+                    await go_on.wait()
+                    await asyncio.to_thread(writer.write, memoryview(data))
+                    await writer.save()
+                    kept.append(data)
+            except UploadBusy:
+                entered.set()
+
+        first_in, second_in = asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(write(backend, b"first", first_in, second_in))
+        await first_in.wait()
+        await asyncio.gather(first, write(reopen(), b"second", second_in, second_in))
+
+        assert len(kept) == 1
+        async with reopen().open_upload("up/1") as writer:
+            assert b"".join(bytes(block) for block in writer.read_blocks()) == kept[0]
+
+    async def test_one_process_has_one_writer_of_an_upload_at_a_time(self, backend: StorageBackend) -> None:
         await backend.create_upload("up/1")
         async with backend.open_upload("up/1"):
-            for instance in (backend, reopen()):
-                with pytest.raises(UploadBusy):
-                    async with instance.open_upload("up/1"):
-                        pass
-        async with reopen().open_upload("up/1") as writer:
+            with pytest.raises(UploadBusy):
+                async with backend.open_upload("up/1"):
+                    pass
+        async with backend.open_upload("up/1") as writer:
             assert writer.size == 0
+
+    async def test_a_new_upload_is_known_to_nobody_and_gone_at_its_end(self, backend: StorageBackend) -> None:
+        async with backend.new_upload("k") as writer:
+            await asyncio.to_thread(writer.write, memoryview(b"bytes"))
+            with pytest.raises(NotFound):
+                await backend.stat("k")
+        with pytest.raises(NotFound):
+            await backend.stat("k")
+
+        async with backend.new_upload("k") as writer:
+            await asyncio.to_thread(writer.write, memoryview(b"bytes"))
+            await writer.commit("k", [("link", b"x")])
+        assert (await backend.get("k")).data == b"bytes"
+        assert (await backend.list("")).entries == ("k", "link")
+
+    @pytest.mark.parametrize("size", [0, 10, 17 * 1024 * 1024])
+    async def test_an_upload_whose_end_is_known_becomes_its_target(self, backend: StorageBackend, size: int) -> None:
+        data = bytes(range(251)) * (size // 251) + b"x" * (size % 251)
+        await backend.create_upload("up/1")
+        async with backend.open_upload("up/1", "k") as writer:
+            await asyncio.to_thread(_in_blocks, writer, data)
+            assert writer.size == size
+            await writer.commit("k")
+
+        assert await read(await backend.open_read("k")) == data
+        with pytest.raises(NotFound):
+            await backend.stat_upload("up/1")
+
+    async def test_uploads_that_nobody_goes_on_with_are_forgotten(self, backend: StorageBackend) -> None:
+        await upload(backend, "up/1", b"x")
+        await upload(backend, "other/1", b"x")
+        assert await backend.expire_uploads("up/", 3600) == 0
+        async with backend.open_upload("up/1"):
+            pass
+
+        assert await backend.expire_uploads("up/", -3600) == 1
+
+        with pytest.raises(NotFound):
+            await backend.stat_upload("up/1")
+        assert (await backend.stat_upload("other/1")).size == 1
 
     async def test_an_aborted_upload_is_gone(self, backend: StorageBackend) -> None:
         await upload(backend, "up/1", b"x")
@@ -306,6 +377,11 @@ class StorageContract:
         await backend.check()
 
         assert (await backend.list("")).entries == ()
+
+
+def _in_blocks(writer: Upload, data: bytes) -> None:
+    for offset in range(0, len(data), 300_000):
+        writer.write(memoryview(data)[offset : offset + 300_000])
 
 
 async def _succeeds(attempt: object) -> bool:

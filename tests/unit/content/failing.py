@@ -1,11 +1,13 @@
 """A storage in memory whose uploads fail where a test wants them to."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from storage_backends.base import Upload
 from storage_backends.memory import MemoryBackend
+from storage_backends.waiting import to_its_end
 
 
 class _Upload(Upload):
@@ -14,6 +16,7 @@ class _Upload(Upload):
     def __init__(self, inner: Upload, backend: "FailingBackend") -> None:
         self._inner = inner
         self._backend = backend
+        self.note = inner.note
 
     @property
     def size(self) -> int:  # type: ignore[override]
@@ -31,15 +34,22 @@ class _Upload(Upload):
         self._inner.write(block[:room])
         raise error
 
-    def truncate(self, size: int) -> None:
+    async def save(self, note: str = "") -> None:
         """See the contract."""
-        self._backend.truncating.set()
-        self._backend.may_truncate.wait(10)
-        self._inner.truncate(size)
+        await self._inner.save(note)
 
-    def read_blocks(self, end: int) -> Iterator[memoryview]:
+    async def rewind(self) -> None:
         """See the contract."""
-        return self._inner.read_blocks(end)
+        await to_its_end(asyncio.to_thread(self._wait))
+        await self._inner.rewind()
+
+    def _wait(self) -> None:
+        self._backend.rewinding.set()
+        self._backend.may_rewind.wait(10)
+
+    def read_blocks(self) -> Iterator[memoryview]:
+        """See the contract."""
+        return self._inner.read_blocks()
 
     async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
         """See the contract."""
@@ -53,19 +63,25 @@ class _Upload(Upload):
 
 
 class FailingBackend(MemoryBackend):
-    """Set `write_error` and `room` (bytes), or `commit_error`; None to work again. Clear `may_truncate` to hold it."""
+    """Set `write_error` and `room` (bytes), or `commit_error`; None to work again. Clear `may_rewind` to hold it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.write_error: Exception | None = None
         self.commit_error: Exception | None = None
         self.room = 0
-        self.truncating = threading.Event()
-        self.may_truncate = threading.Event()
-        self.may_truncate.set()
+        self.rewinding = threading.Event()
+        self.may_rewind = threading.Event()
+        self.may_rewind.set()
 
     @asynccontextmanager
-    async def open_upload(self, key: str) -> AsyncIterator[Upload]:
+    async def open_upload(self, key: str, target: str | None = None) -> AsyncIterator[Upload]:
         """See the contract."""
-        async with super().open_upload(key) as upload:
+        async with super().open_upload(key, target) as upload:
+            yield _Upload(upload, self)
+
+    @asynccontextmanager
+    async def new_upload(self, target: str) -> AsyncIterator[Upload]:
+        """See the contract."""
+        async with super().new_upload(target) as upload:
             yield _Upload(upload, self)

@@ -105,9 +105,17 @@ class SteppingBackend(StorageBackend):
         await self._pass("stat_upload", key)
         return await self._inner.stat_upload(key)
 
-    def open_upload(self, key: str) -> AbstractAsyncContextManager[Upload]:
+    def open_upload(self, key: str, target: str | None = None) -> AbstractAsyncContextManager[Upload]:
         """See the contract."""
-        return self._inner.open_upload(key)
+        return self._inner.open_upload(key, target)
+
+    def new_upload(self, target: str) -> AbstractAsyncContextManager[Upload]:
+        """See the contract."""
+        return self._inner.new_upload(target)
+
+    async def expire_uploads(self, prefix: str, older_than: float) -> int:
+        """See the contract."""
+        return await self._inner.expire_uploads(prefix, older_than)
 
     async def check(self) -> None:
         """See the contract."""

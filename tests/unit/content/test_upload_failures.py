@@ -97,15 +97,15 @@ async def test_a_request_that_is_given_up_holds_its_session_until_the_storage_is
     """The file is closed with the session: a truncation that came later would hit whatever has its descriptor then."""
     session = await uploads.begin(name)
     backend.write_error, backend.room = StorageFull("full"), 10
-    backend.may_truncate.clear()
+    backend.may_rewind.clear()
 
     append = asyncio.create_task(uploads.append(session, Poured(_DATA)))
-    await asyncio.to_thread(backend.truncating.wait, 10)
+    await asyncio.to_thread(backend.rewinding.wait, 10)
     append.cancel()
     await asyncio.sleep(0)
     with pytest.raises(UploadConflict):
         await uploads.cancel(session)
-    backend.may_truncate.set()
+    backend.may_rewind.set()
     with pytest.raises(asyncio.CancelledError):
         await append
 

@@ -131,7 +131,32 @@ async def test_one_connection_never_reads_the_blob_again(
     session = await uploads.begin(name)
     await uploads.append(session, Poured(b"the quick "))
     await UploadSessions(backend).finish(session, _DIGEST, Poured(b"brown fox"))
-    assert read == [10]
+    assert read == [19]
+
+
+async def test_a_process_that_only_ends_the_upload_of_another_reads_nothing_again(
+    backend: MemoryBackend, name: RepositoryName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = _count_reading(monkeypatch)
+    session = await UploadSessions(backend).begin(name)
+    await UploadSessions(backend).append(session, Poured(_DATA))
+    await UploadSessions(backend).finish(session, _DIGEST, Poured())
+
+    assert await _blob(backend, name, _DIGEST) == _DATA
+    assert read == []
+
+
+async def test_a_process_that_appends_to_the_upload_of_another_leaves_the_reading_to_the_end(
+    backend: MemoryBackend, name: RepositoryName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = _count_reading(monkeypatch)
+    session = await UploadSessions(backend).begin(name)
+    for block in (b"the ", b"quick ", b"brown ", b"fox"):
+        await UploadSessions(backend).append(session, Poured(block))
+    assert read == []
+
+    await UploadSessions(backend).finish(session, _DIGEST, Poured())
+    assert read == [19]
 
 
 def _count_reading(monkeypatch: pytest.MonkeyPatch) -> list[int]:
