@@ -28,6 +28,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _ldap(settings)
     yield from _issuers(settings)
     yield from _tls(settings)
+    yield from _s3(settings)
     if settings.registry.catalog_page_size > settings.registry.max_page_size:
         yield Problem(
             ("registry", "catalog_page_size"),
@@ -50,6 +51,8 @@ def _files(settings: Settings) -> Iterator[tuple[Location, Path | None]]:
     yield ("auth", "htpasswd"), auth.htpasswd
     for name in ("ca_file", "bind_password_file"):
         yield ("auth", "ldap", name), getattr(auth.ldap, name)
+    for name in ("ca_file", "secret_access_key_file"):
+        yield ("storage", "s3", name), getattr(settings.storage.s3, name)
     for number, issuer in enumerate(auth.issuers):
         for name in ("jwks_file", "ca_file", "token_file"):
             yield ("auth", "issuers", number, name), getattr(issuer, name)
@@ -125,6 +128,26 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 ("auth", "issuers", number, "issuer"), "is no URL: say where its keys are (jwks_url, jwks_file)"
             )
+
+
+def _s3(settings: Settings) -> Iterator[Problem]:
+    s3 = settings.storage.s3
+    here = ("storage", "s3")
+    if not s3.bucket:
+        if s3.model_copy(update={"bucket": ""}) != type(s3)():
+            yield Problem((*here, "bucket"), "is not set: without it the data lies in storage.root, not in a bucket")
+        return
+    secret, file = bool(s3.secret_access_key.get_secret_value()), s3.secret_access_key_file is not None
+    if secret and file:
+        yield Problem((*here, "secret_access_key"), "is given, and secret_access_key_file, too: keep one of them")
+    if bool(s3.access_key_id) != (secret or file):
+        yield Problem((*here, "access_key_id"), "and its secret (secret_access_key_file) go together")
+    if s3.access_key_id and s3.profile:
+        yield Problem((*here, "profile"), "is given, and access_key_id, too: keep one of them")
+    if s3.kms_key_id and s3.encryption != "aws:kms":
+        yield Problem((*here, "kms_key_id"), "is used with storage.s3.encryption: aws:kms only")
+    if s3.single_writer and settings.server.workers > 1:
+        yield Problem((*here, "single_writer"), "means one process, and server.workers asks for more: keep one of them")
 
 
 def _tls(settings: Settings) -> Iterator[Problem]:

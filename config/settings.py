@@ -1,10 +1,9 @@
 """Every setting of the server: its name, its type with its unit, its default. The only place where a default stands.
 
 Knows shapes and bounds of single values. What has to fit together is in `checks`; where values come from, in `load`;
-who is who and who may do what, in `auth` and `access`.
+who is who and who may do what, in `auth` and `access`; where the data lies, in `storage`.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,6 +12,7 @@ from config.access import AccessSettings
 from config.addresses import ListenAddress, parse_listen
 from config.auth import AuthSettings
 from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
+from config.storage import StorageSettings
 
 _KIB = 1024
 _MIB = 1024 * 1024
@@ -55,12 +55,6 @@ class HttpSettings(Section):
     relative_locations: bool = True
     external_url: Url = ""
     trusted_proxies: Networks = ()
-
-
-class StorageSettings(Section):
-    """Where the data lies."""
-
-    root: FilePath = Path("data")
 
 
 class RegistrySettings(Section):

@@ -5,6 +5,7 @@ The only place where parts are wired together, and where settings and constructo
 
 import os
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -19,21 +20,18 @@ from registry.api.audit import Audit
 from registry.api.gate import Gate, GateOptions
 from registry.api.locations import Locations
 from registry.api.options import ApiOptions
+from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
+from registry.app_storage import build_backend
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
 from registry.ops.access_log import AccessLog
 from registry.ops.audit_log import AuditLog
 from registry.ops.health import Readiness, health_routes
+from registry.ops.housekeeping import housekeeping
 from registry.ops.line_writer import LineWriter
 from registry.proxies import Proxies, networks
 from storage_backends.base import StorageBackend
-from storage_backends.filesystem import FilesystemBackend
-
-
-def build_backend(settings: Settings) -> StorageBackend:
-    """The storage that the settings name."""
-    return FilesystemBackend(settings.storage.root, scratch=keyspace.SCRATCH, private=keyspace.AUTH)
 
 
 def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySource) -> Registry:
@@ -68,6 +66,7 @@ def build_api(settings: Settings, registry: Registry, gate: Gate, emit: Emit | N
             max_uploads=settings.server.max_uploads,
             default_page_size=settings.registry.catalog_page_size,
             max_page_size=settings.registry.max_page_size,
+            redirects=_redirects(settings),
         ),
         Audit(emit, build_proxies(settings)),
     )
@@ -89,7 +88,7 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     emit = build_audit_log(settings)
     auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
     api = build_api(settings, build_registry(settings, backend, policy), build_gate(settings, policy, auth), emit)
-    pages = _pages(backend, auth.routes if auth is not None else [])
+    pages = _pages(backend, auth.routes if auth is not None else [], settings.storage.upload_lifetime_seconds)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path
@@ -103,7 +102,7 @@ def build_token_app(settings: Settings, source: SettingsSource | None = None) ->
     """The token service alone, for registries elsewhere."""
     backend = build_backend(settings)
     auth = _auth(settings, backend, build_policy_source(settings, source), build_audit_log(settings))
-    return _logged(settings, _pages(backend, auth.routes))
+    return _logged(settings, _pages(backend, auth.routes, None))
 
 
 def build_audit_log(settings: Settings) -> Emit | None:
@@ -132,8 +131,22 @@ def _locations(settings: Settings) -> Locations:
     )
 
 
-def _pages(backend: StorageBackend, routes: list[Route]) -> ASGIApp:
-    pages = Starlette(routes=[*health_routes(Readiness(backend.check)), *routes])
+def _redirects(settings: Settings) -> Redirects | None:
+    redirect = settings.storage.s3.redirect
+    if not settings.storage.s3.bucket or redirect.mode == "never":
+        return None
+    return Redirects(networks(redirect.networks), redirect.min_bytes, build_proxies(settings))
+
+
+def _pages(backend: StorageBackend, routes: list[Route], upload_lifetime: float | None) -> ASGIApp:
+    """Health and the token service; with a lifetime (seconds) also the removal of uploads that were left."""
+
+    def lifespan(_: Starlette) -> AbstractAsyncContextManager[None]:
+        if upload_lifetime is None:
+            return nullcontext()
+        return housekeeping(lambda: backend.expire_uploads(keyspace.UPLOADS, upload_lifetime))
+
+    pages = Starlette(routes=[*health_routes(Readiness(backend.check)), *routes], lifespan=lifespan)
     pages.router.redirect_slashes = False  # to an address that the request's Host names
     return pages
 

@@ -6,6 +6,7 @@ StorageError
 ├── VersionMismatch     `if_match` was asked for and another version is there
 ├── InvalidKey          the key does not fit the key grammar (see `keys`)
 ├── UploadBusy          another writer, here or in another process, holds the upload
+├── Misconfigured       the storage refuses for good: trying again does not help until its operator has acted
 └── Unavailable         the storage cannot do it now; nothing is half-done and the caller may try again
     └── StorageFull     no space, no inodes or no quota left
 """
@@ -33,6 +34,10 @@ class InvalidKey(StorageError):
 
 class UploadBusy(StorageError):
     """Another writer holds this upload."""
+
+
+class Misconfigured(StorageError):
+    """The storage refuses what is asked of it: credentials, rights, a bucket that is not there, a wrong clock."""
 
 
 class Unavailable(StorageError):

@@ -3,7 +3,7 @@
 import bisect
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -121,7 +121,7 @@ class MemoryBackend(StorageBackend):
         data = (await self.get(key)).data
         part = data[start:] if length is None else data[start : start + length]
 
-        async def blocks() -> AsyncIterator[bytes]:
+        async def blocks() -> AsyncGenerator[bytes, None]:
             yield part
 
         return ByteStream(blocks(), len(part), len(data))

@@ -4,7 +4,7 @@ Knows nothing of HTTP. A `Sendable` is owned by whoever holds it and must be clo
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 
@@ -27,16 +27,22 @@ class FileRegion:
             os.close(fd)
 
 
+def _nothing() -> None:
+    return
+
+
 @dataclass(slots=True)
 class ByteStream:
-    """`length` bytes out of an object of `size` bytes, as an iterator of blocks."""
+    """`length` bytes out of an object of `size` bytes, as an iterator of blocks; `release` frees what that holds."""
 
-    blocks: AsyncIterator[bytes]
+    blocks: AsyncGenerator[bytes, None]
     length: int
     size: int
+    release: Callable[[], None] = _nothing
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Free what is held; calling it again does nothing."""
+        self.release()
 
 
 Sendable = FileRegion | ByteStream

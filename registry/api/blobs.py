@@ -7,6 +7,8 @@ from registry.api.request import Answer, Headers, Request, header
 from registry.content.digest import Digest
 from registry.content.repository import Registry
 
+_REDIRECTED: Headers = [(b"cache-control", b"no-store")]  # the address is signed for a while only
+
 
 class Blobs:
     """Handlers of one blob."""
@@ -22,6 +24,8 @@ class Blobs:
         if matches_etag(request.header(b"if-none-match"), _etag(digest)):
             await self._registry.blobs.size(request.name, digest)
             return Answer(304, headers)
+        if (address := await self._address(request, digest)) is not None:
+            return Answer(307, [header("location", address), *_REDIRECTED, header("docker-content-digest", digest)])
         if b"range" in request.headers and request.header(b"if-range") in (None, _etag(digest)):
             size = await self._registry.blobs.size(request.name, digest)
             part = byte_range(request.header(b"range"), size)
@@ -31,6 +35,14 @@ class Blobs:
                 headers.append(header("content-range", f"bytes {part.start}-{last}/{size}"))
                 return Answer(206, headers, body)
         return Answer(200, headers, await self._registry.blobs.open(request.name, digest))
+
+    async def _address(self, request: Request, digest: Digest) -> str | None:
+        """Where this client is to fetch the blob by itself; the range that it asked for it will ask for there."""
+        redirects = self._options.redirects
+        if redirects is None:
+            return None
+        size = await self._registry.blobs.size(request.name, digest)
+        return await self._registry.blobs.presign(digest) if redirects.apply(request.scope, size) else None
 
     async def head(self, request: Request) -> Answer:
         """end-2: whether the blob is there, and its size."""

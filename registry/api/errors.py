@@ -113,6 +113,7 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     content.ContentCorrupt: _Entry("UNKNOWN", 500),
     storage.Unavailable: _Entry("UNAVAILABLE", 503),
     storage.StorageFull: _Entry("UNAVAILABLE", 507),
+    storage.Misconfigured: _Entry("UNKNOWN", 500),
     NoSuchEndpoint: _Entry("UNSUPPORTED", 404),
     MethodNotAllowed: _Entry("UNSUPPORTED", 405),
     ParameterInvalid: _Entry("UNSUPPORTED", 400),
@@ -125,6 +126,13 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     TooManyUploads: _Entry("TOOMANYREQUESTS", 429),
     RangeNotSatisfiable: _Entry("SIZE_INVALID", 416),
 }
+
+
+_PRIVATE: Mapping[type[BaseException], str] = {
+    auth.IdentityUnavailable: "logins cannot be checked now; try again later",
+    storage.Misconfigured: "the registry's storage refuses this; its operator finds the reason in the log",
+}
+"""What a client is told instead of a cause that is for the log alone."""
 
 
 def answer_for(error: Exception, request_id: str) -> Answer:
@@ -168,9 +176,8 @@ def _items(code: str, error: Exception) -> list[dict[str, object]]:
         return [_item(code, error.message, list(error.needs) or None)]
     if isinstance(error, Forbidden):
         return [_item(code, error.message, {"name": error.name, "action": error.action})]
-    if isinstance(error, auth.IdentityUnavailable):
-        return [_item(code, "logins cannot be checked now; try again later", None)]  # the cause is for the log alone
-    return [_item(code, str(error), None)]
+    private = next((message for kind, message in _PRIVATE.items() if isinstance(error, kind)), None)
+    return [_item(code, private or str(error), None)]
 
 
 def _fields(error: Exception) -> list[tuple[bytes, bytes]]:

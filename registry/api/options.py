@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 
 from registry.api.locations import Locations
+from registry.api.redirects import Redirects
 
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """Settings of the HTTP side; `max_uploads` is per process, page sizes are in entries."""
+    """Settings of the HTTP side; `max_uploads` is per process, page sizes are in entries.
+
+    Without `redirects` all blobs come through this server.
+    """
 
     locations: Locations
     allow_delete: bool
     max_uploads: int
     default_page_size: int
     max_page_size: int
+    redirects: Redirects | None = None

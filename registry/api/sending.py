@@ -6,7 +6,8 @@ what storage handed out is closed.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from starlette.types import Scope, Send
 
@@ -42,15 +43,20 @@ async def _send_stored(body: Sendable, scope: Scope, send: Send) -> None:
             {"type": _ZERO_COPY, "file": body.fd, "offset": body.offset, "count": body.length, "more_body": False}
         )
         return
-    async for block in _blocks(body):
-        await send({"type": "http.response.body", "body": block, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    left = body.length
+    async with aclosing(_blocks(body)) as blocks:
+        async for block in blocks:
+            left -= len(block)
+            await send({"type": "http.response.body", "body": block, "more_body": left > 0})
+    if left or not body.length:
+        await send({"type": "http.response.body", "body": b""})
 
 
-async def _blocks(body: Sendable) -> AsyncIterator[bytes]:
+async def _blocks(body: Sendable) -> AsyncGenerator[bytes, None]:
     if not isinstance(body, FileRegion):
-        async for block in body.blocks:
-            yield block
+        async with aclosing(body.blocks) as blocks:
+            async for block in blocks:
+                yield block
         return
     offset, end = body.offset, body.offset + body.length
     while offset < end:

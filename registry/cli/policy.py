@@ -76,12 +76,12 @@ async def _identity(settings: "Settings", user: str, groups: frozenset[str]) -> 
     """Whoever `user` names, with the groups or the scope that we know of."""
     from auth.accounts import AccountsState  # noqa: PLC0415  # start-up time
     from auth.identity import ANONYMOUS, Identity, Kind  # noqa: PLC0415
-    from registry.app import build_backend  # noqa: PLC0415
     from registry.app_auth import build_accounts  # noqa: PLC0415
+    from registry.app_storage import build_backend  # noqa: PLC0415
 
     if user == "anonymous":
         return ANONYMOUS
-    there = settings.storage.root.is_dir()
+    there = bool(settings.storage.s3.bucket) or settings.storage.root.is_dir()
     state = await build_accounts(build_backend(settings)).state() if there else AccountsState()
     if user.startswith("robot:"):
         name = user.removeprefix("robot:")

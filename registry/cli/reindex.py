@@ -31,7 +31,7 @@ def reindex(
       cargohold reindex --config cargohold.yml --json
     """
     settings = load_settings(config, {"--root": root})
-    if not settings.storage.root.is_dir():
+    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
         raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
     found = asyncio.run(_reindex(settings, dry_run))
     if as_json:
@@ -47,7 +47,7 @@ def reindex(
 
 
 async def _reindex(settings: "Settings", dry_run: bool) -> "list[Reindexed]":
-    from registry.app import build_backend  # noqa: PLC0415  # start-up time
+    from registry.app_storage import build_backend  # noqa: PLC0415  # start-up time
     from registry.content.reindex import reindex as rebuild  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 

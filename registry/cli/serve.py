@@ -101,8 +101,8 @@ def run_server(settings: "Settings", source: "SettingsSource | None", build: Bui
     """Serve until told to stop. Raises `Failure` if it cannot be started."""
     from auth.errors import AuthError  # noqa: PLC0415  # `cargohold --help` shall not wait for all these
     from config.checks import missing_files  # noqa: PLC0415
-    from registry.app import build_backend  # noqa: PLC0415
     from registry.app_auth import check_sources  # noqa: PLC0415
+    from registry.app_storage import build_backend, check_storage  # noqa: PLC0415
     from registry.ops.logs import configure_logging  # noqa: PLC0415
     from registry.serving.listening import CannotListen  # noqa: PLC0415
     from registry.serving.run import serve as serve_until_stopped  # noqa: PLC0415
@@ -115,6 +115,7 @@ def run_server(settings: "Settings", source: "SettingsSource | None", build: Bui
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
         # an unusable directory or file of users is reported once, here, and not by each worker
+        check_storage(settings)
         check_sources(settings, build_backend(settings))
         serve_until_stopped(
             _options(settings),
@@ -164,7 +165,9 @@ def _options(settings: "Settings") -> "ServerOptions":
 
 def _announce(settings: "Settings", address: str) -> None:
     """Say that connections are accepted: one JSON line, or a few lines for people."""
-    data, writers = str(settings.storage.root.absolute()), _writers(settings, address)
+    from registry.app_storage import place_of  # noqa: PLC0415  # start-up time
+
+    data, writers = place_of(settings), _writers(settings, address)
     if settings.log.format == "json":
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -24,11 +24,12 @@ def with_storage(
 ) -> T:
     """Do `work` on the storage that the settings name. Raises `Failure`."""
     from auth.errors import AuthError  # noqa: PLC0415  # start-up time
-    from registry.app import build_backend  # noqa: PLC0415
+    from registry.app_storage import build_backend  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
     settings = load_settings(config, {"--root": root})
-    _check_owner(settings.storage.root)
+    if not settings.storage.s3.bucket:
+        _check_owner(settings.storage.root)
     try:
         return asyncio.run(work(settings, build_backend(settings)))
     except AuthError as error:

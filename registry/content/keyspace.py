@@ -30,6 +30,7 @@ REPOSITORIES = "docker/registry/v2/repositories/"
 OWN_REPOSITORIES = "cargohold/v1/repositories/"
 SCRATCH = "cargohold/v1/tmp"
 AUTH = "cargohold/v1/auth/"
+UPLOADS = "cargohold/v1/uploads/"
 MANIFESTS = "_manifests"
 
 
@@ -91,7 +92,7 @@ def tag_index(name: RepositoryName, tag: Tag, digest: Digest) -> str:
 def upload(name: RepositoryName, session: str) -> str:
     """The bytes of an upload session. The repository is part of the key: a session is unknown anywhere else."""
     owner = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-    return f"cargohold/v1/uploads/{session}.{owner}"
+    return f"{UPLOADS}{session}.{owner}"
 
 
 def media_type(name: RepositoryName, digest: Digest) -> str:

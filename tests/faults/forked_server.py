@@ -6,7 +6,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from config.settings import LogSettings, Settings, StorageSettings
+from config.settings import LogSettings, Settings
+from config.storage import StorageSettings
 from registry.app import build_app
 from registry.serving.options import ServerOptions
 from registry.serving.run import serve

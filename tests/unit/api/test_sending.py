@@ -1,7 +1,7 @@
 """Answers onto the wire: whole, of the announced length, without copies where possible, and nothing left open."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -93,7 +93,7 @@ async def test_a_file_is_handed_to_a_server_that_sends_without_copying(tmp_path:
 
 
 async def test_a_stream_is_sent_as_it_comes() -> None:
-    async def blocks() -> AsyncIterator[bytes]:
+    async def blocks() -> AsyncGenerator[bytes, None]:
         yield b"one"
         yield b"two"
 

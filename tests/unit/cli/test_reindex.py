@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import RegistrySettings, Settings, StorageSettings
-from registry.app import build_backend, build_registry
+from config.settings import RegistrySettings, Settings
+from config.storage import StorageSettings
+from registry.app import build_registry
 from registry.app_auth import build_policy_source
+from registry.app_storage import build_backend
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 from tests.unit.cli.conftest import Cargohold

@@ -1,0 +1,245 @@
+"""An upload in a bucket. Its truth is one small object, replaced by compare-and-swap: which pieces there are, and the
+last bytes, those that are too few for a piece.
+
+    <key>                 {"size": …, "note": …, "pieces": [[name, length], …]}, a newline, the last bytes
+    <key>.<name>          a piece: 5 MiB or more, up to several GiB, itself written in parts
+
+There is no lock: of several holders, in whatever processes, the first one that saves wins, and the others' pieces are
+named by nobody. So a holder that died is in nobody's way. An upload that becomes an object is put together inside the
+bucket; one whose end is known from the beginning is written straight to its place (`direct`), and no piece is needed.
+"""
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from storage_backends.base import Upload
+from storage_backends.errors import Misconfigured, StorageError, Unavailable, UploadBusy, VersionMismatch
+from storage_backends.s3_bucket import Bucket, etag_of
+from storage_backends.s3_multipart import MultipartWriter, PartSender, Piece, assemble
+from storage_backends.waiting import to_its_end
+
+SIZE = "cargohold-size"
+"""The metadata that says how many bytes an upload holds."""
+_BLOCK = 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What lies in the bucket of an upload; `version` is that of its object, empty if it has none."""
+
+    pieces: tuple[Piece, ...] = ()
+    rest: bytes = b""
+    note: str = ""
+    version: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(piece.length for piece in self.pieces) + len(self.rest)
+
+
+def read_saved(bucket: Bucket, key: str) -> Saved:
+    """What was saved of the upload `key`. *Blocking*. Raises `NotFound`."""
+    answer = bucket.call("get_object", key)
+    head, _, rest = bucket.read(key, answer).partition(b"\n")
+    state = json.loads(head)
+    pieces = tuple(Piece(f"{key}.{name}", length) for name, length in state["pieces"])
+    return Saved(pieces, rest, state["note"], etag_of(answer))
+
+
+def write_saved(bucket: Bucket, key: str, saved: Saved, **condition: str) -> str:
+    """Replace the object of an upload; return its version. *Blocking*. Raises `VersionMismatch`."""
+    pieces = [[piece.key.removeprefix(f"{key}."), piece.length] for piece in saved.pieces]
+    head = json.dumps({"size": saved.size, "note": saved.note, "pieces": pieces}).encode()
+    return bucket.put(key, head + b"\n" + saved.rest, {SIZE: str(saved.size)}, **condition)
+
+
+class S3Upload(Upload):
+    """An upload that is held. With `target` nothing was saved yet, and its bytes go straight to that object."""
+
+    def __init__(self, sender: PartSender, key: str, saved: Saved, target: str | None) -> None:
+        self.note = saved.note
+        self._sender = sender
+        self._bucket = sender.bucket
+        self._sizes = sender.bucket.options.sizes
+        self._key = key
+        self._saved = saved
+        self._direct = target
+        self._main: MultipartWriter | None = None
+        """What becomes the target."""
+        self._gathered: list[Piece] = list(saved.pieces)
+        self._piece: MultipartWriter | None = None
+        """What becomes the next piece, of `_piece_size` bytes so far."""
+        self._piece_size = 0
+        self._straight = 0
+        """Bytes that went into `_main`."""
+        self._buffer = bytearray(saved.rest)
+
+    @property
+    def size(self) -> int:  # type: ignore[override]  # follows from the rest
+        """Bytes so far."""
+        gathered = sum(piece.length for piece in self._gathered)
+        return self._straight + gathered + self._piece_size + len(self._buffer)
+
+    def write(self, block: memoryview) -> None:
+        """Append a block; a part that is full goes on its way. See the contract."""
+        try:
+            while len(block):
+                room = self._sizes.part - len(self._buffer)
+                self._buffer += block[:room]
+                block = block[room:]
+                if len(self._buffer) >= self._sizes.part:
+                    self._send_part()
+        except StorageError:
+            self._drop()
+            raise
+
+    def _send_part(self) -> None:
+        """Send the buffer, as a part of the target or of a piece."""
+        data, self._buffer = self._buffer, bytearray()
+        if self._direct is not None and self._piece is None:
+            if self._main is None:
+                self._main = MultipartWriter(self._sender, self._direct)
+            if self._main.parts < self._sizes.direct_parts:
+                self._main.add(data)
+                self._straight += len(data)
+                return
+        if self._piece is None:
+            self._piece = MultipartWriter(self._sender, f"{self._key}.{uuid.uuid4().hex}")
+        self._piece.add(data)
+        self._piece_size += len(data)
+        if self._piece_size >= self._sizes.segment:
+            self._end_piece()
+
+    def _end_piece(self) -> None:
+        """Make the piece that is being written an object, with the buffer as its last part."""
+        if self._piece is None:
+            return
+        if self._buffer:
+            data, self._buffer = self._buffer, bytearray()
+            self._piece_size += len(data)
+            self._piece.add(data)
+        self._piece.complete()
+        self._gathered.append(Piece(self._piece.key, self._piece_size))
+        self._piece, self._piece_size = None, 0
+
+    async def save(self, note: str = "") -> None:
+        """See the contract. What went straight to its target cannot be kept."""
+        if self._direct is not None:
+            await self.rewind()
+            return
+        await to_its_end(asyncio.to_thread(self._save, note))
+
+    def _save(self, note: str) -> None:
+        try:
+            self._end_piece()
+        except StorageError:
+            self._drop()
+            raise
+        now = Saved(tuple(self._gathered), bytes(self._buffer), note, self._saved.version)
+        if now == self._saved:
+            return
+        try:
+            version = write_saved(self._bucket, self._key, now, IfMatch=self._saved.version)
+        except VersionMismatch as error:
+            raise UploadBusy(self._key) from error
+        self._saved = Saved(now.pieces, now.rest, note, version)
+
+    async def rewind(self) -> None:
+        """See the contract."""
+        await to_its_end(asyncio.to_thread(self._drop, keep_pieces=False))
+
+    def _drop(self, *, keep_pieces: bool = True) -> None:
+        """Forget what is on its way; of what was written since the last save whole pieces can be kept."""
+        for writer in (self._main, self._piece):
+            if writer is not None:
+                writer.abort()
+        self._main = self._piece = None
+        self._straight = self._piece_size = 0
+        saved = len(self._saved.pieces)
+        if keep_pieces and self._direct is None and len(self._gathered) > saved:
+            self._buffer = bytearray()
+            return
+        dropped, self._gathered = self._gathered[saved:], self._gathered[:saved]
+        self._buffer = bytearray(self._saved.rest)
+        self._remove([piece.key for piece in dropped])
+
+    def read_blocks(self) -> Iterator[memoryview]:
+        """See the contract. Not for what goes straight to its target: parts cannot be read."""
+        self._end_piece()
+        for piece in self._gathered:
+            body = self._bucket.call("get_object", piece.key, Range=f"bytes=0-{piece.length - 1}")["Body"]
+            left = piece.length
+            while left:
+                block = body.read(min(_BLOCK, left))
+                if not block:
+                    raise Unavailable(f"the storage gave less of {piece.key!r} than it holds; try again")
+                left -= len(block)
+                yield memoryview(block)
+        yield memoryview(bytes(self._buffer))
+
+    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
+        """See the contract."""
+        await to_its_end(asyncio.to_thread(self._commit, key, also))
+
+    def _commit(self, key: str, also: Sequence[tuple[str, bytes]]) -> None:
+        try:
+            self._place(key)
+        except StorageError:
+            self._drop()
+            raise
+        for place, data in also:
+            self._bucket.put(place, data)
+        self._forget()
+
+    def _place(self, key: str) -> None:
+        if self._main is not None:
+            self._end_piece()
+            for piece in self._gathered:
+                self._main.add_copy(piece, 0, piece.length)
+            if self._buffer:
+                self._main.add(self._buffer)
+            self._main.complete()
+            self._main = None
+            return
+        self._end_piece()
+        if self._gathered:
+            assemble(self._sender, key, self._gathered, self._buffer)
+        else:
+            self._bucket.put(key, self._buffer)
+
+    async def abort(self) -> None:
+        """See the contract."""
+        await to_its_end(asyncio.to_thread(self._abort))
+
+    def _abort(self) -> None:
+        self._drop(keep_pieces=False)
+        self._bucket.delete_all(self._own_keys())
+
+    async def release(self) -> None:
+        """Forget what was neither saved nor committed."""
+        if self._main is not None or self._piece is not None or self._gathered != list(self._saved.pieces):
+            await self.rewind()
+
+    def _forget(self) -> None:
+        """Remove what the upload needed; it is an object now."""
+        self._remove(self._own_keys())
+        self._gathered, self._saved, self._buffer = [], Saved(), bytearray()
+
+    def _own_keys(self) -> list[str]:
+        own = [self._key] if self._saved.version else []
+        return own + [piece.key for piece in self._gathered]
+
+    def _remove(self, keys: Sequence[str]) -> None:
+        try:
+            if len(keys) == 1:
+                self._bucket.delete(keys[0])
+            elif keys:
+                self._bucket.delete_all(keys)
+        except (Unavailable, Misconfigured):
+            _log.warning("what is left of upload %r is removed when it has expired", self._key)
