@@ -105,6 +105,10 @@ class Upload(ABC):
 class StorageBackend(ABC):
     """A place for objects: a directory, a bucket, a dictionary."""
 
+    concurrency: int = 1
+    """How many calls are worth making at the same time: one where each takes microseconds on the event loop, more where
+    it is a round trip."""
+
     @abstractmethod
     async def get(self, key: str) -> StoredObject:
         """A small object, whole. Raises `NotFound`."""
@@ -137,7 +141,7 @@ class StorageBackend(ABC):
 
     @abstractmethod
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """Remove several objects, in the given order; durable on return."""
+        """Remove several objects, the first one before all others; durable on return."""
 
     @abstractmethod
     async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:

@@ -32,6 +32,7 @@ class S3Backend(StorageBackend):
     """Objects in a bucket; `scratch` (a prefix of keys) takes what the backend needs for itself."""
 
     def __init__(self, options: S3Options, scratch: str = "cargohold/v1/tmp") -> None:
+        self.concurrency = options.concurrency
         self._bucket = Bucket(options)
         self._scratch = scratch
         self._sender = PartSender(self._bucket)

@@ -5,12 +5,14 @@ a, a-b, a-b/c, a/b. So a namespace's repositories come not right behind its own 
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from registry.content import keyspace
 from registry.content.names import is_component
 from registry.content.paging import Page
+from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import Listing, StorageBackend
 
 _LISTING = 1000
@@ -40,22 +42,26 @@ async def repositories(backend: StorageBackend, after: str, limit: int, view: Vi
 async def _walk(backend: StorageBackend, namespace: str, after: str, hint: int, view: View) -> AsyncIterator[str]:
     """Every repository in a namespace (empty, or ending in `/`) whose name comes after `after`."""
     waiting: list[str] = []  # prefixes seen whose own repositories stand further down, innermost last
-    async for name in _entries(backend, namespace, after, hint):
-        while waiting and waiting[-1] < name:
-            async for below in _walk(backend, waiting.pop(), after, hint, view):
-                yield below
-        shown, open_below = view.repository(name), view.namespace(f"{name}/")
+    async for names in batches(backend, _entries(backend, namespace, after, hint)):
+        seen = [name for name in names if view.repository(name) or view.namespace(f"{name}/")]
+        found = await side_by_side(backend, functools.partial(_members, backend), seen)
         await asyncio.sleep(0)  # who may see little walks far: other requests get the event loop
-        if not shown and not open_below:
-            continue
-        members = await backend.children(keyspace.repository(name), limit=_LISTING)
-        if name > after and shown and await _has_manifests(backend, name, members):
-            yield name
-        if open_below and (members.more or any(not entry.startswith("_") for entry in members.entries)):
-            waiting.append(f"{name}/")
+        for name, members in zip(seen, found, strict=True):
+            while waiting and waiting[-1] < name:
+                async for below in _walk(backend, waiting.pop(), after, hint, view):
+                    yield below
+            if name > after and view.repository(name) and await _has_manifests(backend, name, members):
+                yield name
+            nested = members.more or any(not entry.startswith("_") for entry in members.entries)
+            if nested and view.namespace(f"{name}/"):
+                waiting.append(f"{name}/")
     while waiting:
         async for below in _walk(backend, waiting.pop(), after, hint, view):
             yield below
+
+
+async def _members(backend: StorageBackend, name: str) -> Listing:
+    return await backend.children(keyspace.repository(name), limit=_LISTING)
 
 
 async def _has_manifests(backend: StorageBackend, name: str, members: Listing) -> bool:

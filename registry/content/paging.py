@@ -1,15 +1,13 @@
 """Pages of names out of a storage listing. Knows the backend's `children`, not what the names mean."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from registry.content.side_by_side import side_by_side
 from storage_backends.base import StorageBackend
 
 EVERYTHING = 1_000_000_000
 """The size of a page that holds all names."""
-_YIELD_EVERY = 256
-"""After so many checks other requests get the event loop: a full list of 10,000 tags must not hold everybody up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,8 @@ async def collect(
     more = limit > 0
     while more and len(names) < limit:
         listing = await backend.children(prefix, after=after, limit=limit - len(names))
-        for number, entry in enumerate(listing.entries, 1):
-            if await keep(entry):
-                names.append(entry)
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+        kept = await side_by_side(backend, keep, listing.entries)
+        names += [entry for entry, is_kept in zip(listing.entries, kept, strict=True) if is_kept]
         more = listing.more
         after = listing.entries[-1] if listing.entries else after
     return Page(tuple(names), more)

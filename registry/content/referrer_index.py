@@ -8,6 +8,7 @@ Source: distribution-spec, "Listing Referrers" and "Enabling the Referrers API".
 """
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestInval
 from registry.content.manifest_store import ManifestStore, StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import RepositoryName, Tag
+from registry.content.side_by_side import batches, side_by_side
 from registry.content.tag_store import TagStore
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
@@ -81,8 +83,7 @@ class ReferrerIndex:
         await self.adopt(name)
         chosen: list[Mapping[str, object]] = []
         room = _MAX_PAGE_BYTES
-        async for digest in self._digests(name, subject, after):
-            entry = await self._entry(name, subject, digest)
+        async for entry in self._entries(name, subject, after):
             if entry is None or (artifact_type is not None and entry.get("artifactType") != artifact_type):
                 continue
             room -= len(strict_json.dumps(entry)) + 1
@@ -138,6 +139,14 @@ class ReferrerIndex:
             after = listing.entries[-1]
         for digest in tagged:
             yield digest
+
+    async def _entries(
+        self, name: RepositoryName, subject: Digest, after: str
+    ) -> AsyncIterator[Mapping[str, object] | None]:
+        entry = functools.partial(self._entry, name, subject)
+        async for digests in batches(self._backend, self._digests(name, subject, after)):
+            for found in await side_by_side(self._backend, entry, digests):
+                yield found
 
     async def _entry(self, name: RepositoryName, subject: Digest, digest: Digest) -> Mapping[str, object] | None:
         if not await self._manifests.has(name, digest):

@@ -3,7 +3,7 @@
 A repository is a border: nothing is readable through it that was not pushed or mounted into it.
 """
 
-import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,11 +25,10 @@ from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrerIndex, ReferrersPage
+from registry.content.side_by_side import side_by_side
 from registry.content.tag_store import TagStore
 from registry.content.upload_sessions import UploadSessions
 from storage_backends.base import StorageBackend
-
-_YIELD_EVERY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +179,14 @@ class Registry:
         if missing:
             raise ReferencesUnknown(list(dict.fromkeys(str(descriptor.digest) for descriptor in missing)))
 
-    @staticmethod
     async def _missing(
+        self,
         name: RepositoryName,
         descriptors: Sequence[Descriptor],
         is_there: Callable[[RepositoryName, Descriptor], Awaitable[bool]],
     ) -> list[Descriptor]:
-        missing = []
-        for number, descriptor in enumerate(descriptors, 1):
-            if not await is_there(name, descriptor):
-                missing.append(descriptor)
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)  # a manifest can have tens of thousands: other requests get the event loop
-        return missing
+        found = await side_by_side(self._backend, functools.partial(is_there, name), descriptors)
+        return [descriptor for descriptor, there in zip(descriptors, found, strict=True) if not there]
 
     async def _is_child(self, name: RepositoryName, child: Descriptor) -> bool:
         """True if an index may name it: a manifest that is here, or a blob, as build caches list them."""

@@ -1,0 +1,40 @@
+"""Many questions to the storage: one after the other where each takes microseconds, side by side where each is a round
+trip. Knows the contract's `concurrency`, not what is asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from storage_backends.base import StorageBackend
+
+_YIELD_EVERY = 128
+"""After so many answers without a pause other requests get the event loop."""
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+async def side_by_side(backend: StorageBackend, work: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
+    """What `work` gives for each item, in their order. Raises what the first of them raises."""
+    found: list[B] = []
+    if backend.concurrency == 1:
+        for number, item in enumerate(items, 1):
+            found.append(await work(item))
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        return found
+    for start in range(0, len(items), backend.concurrency):
+        found += await asyncio.gather(*(work(item) for item in items[start : start + backend.concurrency]))
+    return found
+
+
+async def batches(backend: StorageBackend, source: AsyncIterator[A]) -> AsyncIterator[list[A]]:
+    """The items of `source`, as many at a time as are worth asking about side by side."""
+    batch: list[A] = []
+    async for item in source:
+        batch.append(item)
+        if len(batch) == backend.concurrency:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
