@@ -44,7 +44,7 @@ class S3Settings(Section):
     kms_key_id: str = ""
     checksums: Literal["when_supported", "when_required"] = "when_supported"
     part_bytes: Annotated[ByteCount, Field(ge=5 * _MIB, le=1024 * _MIB)] = 8 * _MIB
-    parts_in_flight: Annotated[int, Field(ge=1, le=256)] = 8
+    parts_in_flight: Annotated[int, Field(ge=1, le=256)] = 6
     concurrency: Annotated[int, Field(ge=1, le=512)] = 32
     attempts: Annotated[int, Field(ge=1, le=20)] = 5
     connect_timeout_seconds: Seconds = 5

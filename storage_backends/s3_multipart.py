@@ -20,9 +20,10 @@ _COPIES = 5_000
 
 
 class PartSender:
-    """The threads that send parts, for all uploads of this process together.
+    """The threads that send parts, and the buffers that hold them, for all uploads of this process together.
 
-    No more than `in_flight` parts wait or are on their way at once: each of them is a buffer in memory.
+    No more than `in_flight` parts are on their way at once: each of them is a buffer in memory. Buffers are used again:
+    freed and taken anew each time, they would leave holes that add up.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -30,6 +31,18 @@ class PartSender:
         count = bucket.options.sizes.in_flight
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="s3-parts")
         self._places = threading.BoundedSemaphore(count)
+        self._spare: deque[bytearray] = deque(maxlen=count)
+
+    def take_buffer(self) -> bytearray:
+        """A buffer of the size of a part, with anything in it."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return bytearray(self.bucket.options.sizes.part)
+
+    def give_buffer(self, buffer: bytearray) -> None:
+        """Give back what `take_buffer` gave."""
+        self._spare.append(buffer)
 
     def send(self, operation: str, key: str, **arguments: object) -> "Future[Answer]":
         """Begin a call; waits for a place first."""
@@ -62,9 +75,14 @@ class MultipartWriter:
         arguments = {"ChecksumAlgorithm": "CRC32"} if checksums else {}
         self._id: str = self._bucket.write("create_multipart_upload", key, **arguments)["UploadId"]
 
-    def add(self, data: bytes | bytearray) -> None:
-        """Send the next part, of 5 MiB or more unless it is the last one. It is not waited for."""
+    def add(self, data: bytes) -> None:
+        """Send the last part, of whatever size. It is not waited for."""
         self._begin("upload_part", Body=data)
+
+    def add_buffer(self, buffer: bytearray) -> None:
+        """Send a full buffer as the next part, and give it back then. It is not waited for."""
+        part = self._begin("upload_part", Body=buffer)
+        part.add_done_callback(lambda _: self._sender.give_buffer(buffer))
 
     def add_copy(self, piece: Piece, start: int, length: int) -> None:
         """Make the next part from `length` bytes of another object, inside the bucket."""
@@ -74,11 +92,12 @@ class MultipartWriter:
             CopySourceRange=f"bytes={start}-{start + length - 1}",
         )
 
-    def _begin(self, operation: str, **arguments: object) -> None:
+    def _begin(self, operation: str, **arguments: object) -> "Future[Answer]":
         self.parts += 1
         self._collect(self._bucket.options.sizes.in_flight)
         part = self._sender.send(operation, self.key, UploadId=self._id, PartNumber=self.parts, **arguments)
         self._pending.append((self.parts, part))
+        return part
 
     def wait(self) -> None:
         """Return when all parts so far are on the storage. Raises what went wrong with one."""
@@ -122,7 +141,7 @@ class MultipartWriter:
             raise Unavailable("the storage has lost the parts of an upload; push again") from error
 
 
-def assemble(sender: PartSender, key: str, pieces: Sequence[Piece], rest: bytes | bytearray = b"") -> None:
+def assemble(sender: PartSender, key: str, pieces: Sequence[Piece], rest: bytes = b"") -> None:
     """Make the object `key` of other objects, one behind the other, and `rest`; no byte of theirs leaves the bucket."""
     size = sender.bucket.options.sizes.copy_part
     if len(pieces) == 1 and not rest and pieces[0].length <= min(_COPY_LIMIT, 2 * size):

@@ -30,7 +30,7 @@ class PartSizes:
     segment: int = 4 * GIB
     direct_parts: int = 9_000
     copy_part: int = 512 * MIB
-    in_flight: int = 8
+    in_flight: int = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,22 +78,26 @@ class S3Upload(Upload):
         self._piece_size = 0
         self._straight = 0
         """Bytes that went into `_main`."""
-        self._buffer = bytearray(saved.rest)
+        self._buffer = sender.take_buffer()
+        """The last bytes, of which there are `_filled`."""
+        self._filled = 0
+        self._fill(saved.rest)
 
     @property
     def size(self) -> int:  # type: ignore[override]  # follows from the rest
         """Bytes so far."""
         gathered = sum(piece.length for piece in self._gathered)
-        return self._straight + gathered + self._piece_size + len(self._buffer)
+        return self._straight + gathered + self._piece_size + self._filled
 
     def write(self, block: memoryview) -> None:
         """Append a block; a part that is full goes on its way. See the contract."""
         try:
             while len(block):
-                room = self._sizes.part - len(self._buffer)
-                self._buffer += block[:room]
-                block = block[room:]
-                if len(self._buffer) >= self._sizes.part:
+                count = min(len(block), self._sizes.part - self._filled)
+                memoryview(self._buffer)[self._filled : self._filled + count] = block[:count]
+                self._filled += count
+                block = block[count:]
+                if self._filled == self._sizes.part:
                     self._send_part()
         except StorageError:
             self._drop()
@@ -101,29 +105,38 @@ class S3Upload(Upload):
 
     def _send_part(self) -> None:
         """Send the buffer, as a part of the target or of a piece."""
-        data, self._buffer = self._buffer, bytearray()
-        if self._direct is not None and self._piece is None:
-            if self._main is None:
-                self._main = MultipartWriter(self._sender, self._direct)
-            if self._main.parts < self._sizes.direct_parts:
-                self._main.add(data)
-                self._straight += len(data)
-                return
-        if self._piece is None:
-            self._piece = MultipartWriter(self._sender, f"{self._key}.{uuid.uuid4().hex}")
-        self._piece.add(data)
-        self._piece_size += len(data)
-        if self._piece_size >= self._sizes.segment:
+        straight = self._direct is not None and self._piece is None
+        if straight and self._main is None:
+            self._main = MultipartWriter(self._sender, str(self._direct))
+        if straight and self._main is not None and self._main.parts < self._sizes.direct_parts:
+            self._main.add_buffer(self._buffer)
+            self._straight += self._filled
+        else:
+            if self._piece is None:
+                self._piece = MultipartWriter(self._sender, f"{self._key}.{uuid.uuid4().hex}")
+            self._piece.add_buffer(self._buffer)
+            self._piece_size += self._filled
+        self._buffer, self._filled = self._sender.take_buffer(), 0
+        if self._piece is not None and self._piece_size >= self._sizes.segment:
             self._end_piece()
+
+    def _fill(self, data: bytes) -> None:
+        """Let the buffer hold `data`."""
+        self._buffer[: len(data)] = data
+        self._filled = len(data)
+
+    def _rest(self) -> bytes:
+        """What the buffer holds."""
+        return bytes(memoryview(self._buffer)[: self._filled])
 
     def _end_piece(self) -> None:
         """Make the piece that is being written an object, with the buffer as its last part."""
         if self._piece is None:
             return
-        if self._buffer:
-            data, self._buffer = self._buffer, bytearray()
-            self._piece_size += len(data)
-            self._piece.add(data)
+        if self._filled:
+            self._piece_size += self._filled
+            self._piece.add(self._rest())
+            self._filled = 0
         self._piece.complete()
         self._gathered.append(Piece(self._piece.key, self._piece_size))
         self._piece, self._piece_size = None, 0
@@ -141,7 +154,7 @@ class S3Upload(Upload):
         except StorageError:
             self._drop()
             raise
-        now = Saved(tuple(self._gathered), bytes(self._buffer), note, self._saved.version)
+        now = Saved(tuple(self._gathered), self._rest(), note, self._saved.version)
         if now == self._saved:
             return
         try:
@@ -163,10 +176,10 @@ class S3Upload(Upload):
         self._straight = self._piece_size = 0
         saved = len(self._saved.pieces)
         if keep_pieces and self._direct is None and len(self._gathered) > saved:
-            self._buffer = bytearray()
+            self._filled = 0
             return
         dropped, self._gathered = self._gathered[saved:], self._gathered[:saved]
-        self._buffer = bytearray(self._saved.rest)
+        self._fill(self._saved.rest)
         self._remove([piece.key for piece in dropped])
 
     def read_blocks(self) -> Iterator[memoryview]:
@@ -181,7 +194,7 @@ class S3Upload(Upload):
                     raise Unavailable(f"the storage gave less of {piece.key!r} than it holds; try again")
                 left -= len(block)
                 yield memoryview(block)
-        yield memoryview(bytes(self._buffer))
+        yield memoryview(self._rest())
 
     async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
         """See the contract."""
@@ -202,16 +215,16 @@ class S3Upload(Upload):
             self._end_piece()
             for piece in self._gathered:
                 self._main.add_copy(piece, 0, piece.length)
-            if self._buffer:
-                self._main.add(self._buffer)
+            if self._filled:
+                self._main.add(self._rest())
             self._main.complete()
             self._main = None
             return
         self._end_piece()
         if self._gathered:
-            assemble(self._sender, key, self._gathered, self._buffer)
+            assemble(self._sender, key, self._gathered, self._rest())
         else:
-            self._bucket.put(key, self._buffer)
+            self._bucket.put(key, self._rest())
 
     async def abort(self) -> None:
         """See the contract."""
@@ -225,11 +238,12 @@ class S3Upload(Upload):
         """Forget what was neither saved nor committed."""
         if self._main is not None or self._piece is not None or self._gathered != list(self._saved.pieces):
             await self.rewind()
+        self._sender.give_buffer(self._buffer)
 
     def _forget(self) -> None:
         """Remove what the upload needed; it is an object now."""
         self._remove(self._own_keys())
-        self._gathered, self._saved, self._buffer = [], Saved(), bytearray()
+        self._gathered, self._saved, self._filled = [], Saved(), 0
 
     def _own_keys(self) -> list[str]:
         own = [self._key] if self._saved.version else []
