@@ -1,0 +1,134 @@
+"""Three replicas over one bucket, behind nginx that gives each request to the next one.
+
+`python -m tests.buckets.replicas ARGUMENTS` runs pytest with `--registry-url` at that address: so what is said about
+one server is asked of three, and requests of one upload go to all of them.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.buckets.gateway import Gateway, running_gateway
+from tests.buckets.proxy import Proxy
+from tests.live_server import START_SECONDS, LiveServer, ReservedPort, live_server
+from tests.programs import need
+
+_COUNT = 3
+_POLL_SECONDS = 0.02
+_NGINX = """\
+user root;
+daemon off;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx.log;
+worker_processes 1;
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    upstream replicas {{
+        {servers}
+        keepalive 32;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        client_max_body_size 0;
+        location / {{
+            proxy_pass http://replicas;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Connection "";
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_read_timeout 300s;
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Servers over one bucket, and the address in front of them."""
+
+    url: str
+    servers: Sequence[LiveServer]
+
+
+@contextmanager
+def three_replicas(directory: Path, settings: Mapping[str, str]) -> Iterator[Replicas]:
+    """Start replicas with these settings (environment variables) and nginx in front; all are killed afterwards."""
+    with ExitStack() as stack:
+        servers = []
+        for number in range(_COUNT):
+            own = directory / f"replica-{number}"
+            own.mkdir()
+            servers.append(stack.enter_context(live_server(own, environment=settings)))
+        yield Replicas(stack.enter_context(_nginx(directory, servers)), servers)
+
+
+def bucket_settings(gateway: Gateway, endpoint: str, bucket: str) -> dict[str, str]:
+    """The settings of a server over a bucket."""
+    values = {
+        "BUCKET": bucket,
+        "PREFIX": "a/part",
+        "ENDPOINT": endpoint,
+        "ADDRESSING": "path",
+        "ACCESS_KEY_ID": gateway.access_key,
+        "SECRET_ACCESS_KEY": gateway.secret_key,
+    }
+    return {f"CARGOHOLD_STORAGE__S3__{name}": value for name, value in values.items()}
+
+
+@contextmanager
+def _nginx(directory: Path, servers: Sequence[LiveServer]) -> Iterator[str]:
+    port = ReservedPort()
+    lines = "\n        ".join(f"server {server.address} max_fails=0;" for server in servers)
+    configuration = directory / "nginx.conf"
+    configuration.write_text(_NGINX.format(directory=directory, port=port.number, servers=lines))
+    log = directory / "nginx.log"
+    process = subprocess.Popen([need("nginx"), "-e", str(log), "-p", str(directory), "-c", str(configuration)])
+    try:
+        url = f"http://127.0.0.1:{port.number}"
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"nginx does not answer:\n{log.read_text()}")
+            time.sleep(_POLL_SECONDS)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+        port.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/v2/", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _main() -> int:
+    with tempfile.TemporaryDirectory(prefix="cargohold-replicas-") as text:
+        directory = Path(text)
+        with running_gateway(directory) as gateway:
+            proxy = Proxy(gateway.port)
+            settings = bucket_settings(gateway, proxy.endpoint, gateway.create_bucket())
+            with three_replicas(directory, settings) as replicas:
+                command = [sys.executable, "-m", "pytest", "--registry-url", replicas.url, *sys.argv[1:]]
+                return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
