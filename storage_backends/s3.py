@@ -164,9 +164,8 @@ class S3Backend(StorageBackend):
             await upload.release()
 
     def _get(self, key: str) -> StoredObject:
-        answer = self._bucket.call("get_object", key)
-        info = _info(key, answer)
-        return StoredObject(self._bucket.read(key, answer), info)
+        answer, data = self._bucket.get(key)
+        return StoredObject(data, _info(key, answer))
 
     def _stat(self, key: str) -> ObjectInfo:
         return _info(key, self._bucket.head(key))

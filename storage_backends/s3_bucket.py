@@ -47,13 +47,17 @@ class Bucket:
         """What is known of an object. Raises `NotFound`."""
         return self.call("head_object", key)
 
-    def read(self, key: str, answer: Answer) -> bytes:
-        """The body of an answer. Raises `Unavailable` if it breaks off."""
-        try:
-            data: bytes = answer["Body"].read()
-        except Exception as error:
-            raise self._translated(error, "get_object", key) from error
-        return data
+    def get(self, key: str) -> tuple[Answer, bytes]:
+        """A small object, whole. Raises `NotFound`; `Unavailable` if it breaks off again and again."""
+        for attempt in range(1, self.options.attempts + 1):
+            answer = self.call("get_object", key)
+            try:
+                return answer, answer["Body"].read()
+            except Exception as error:
+                # boto3 repeats what fails before the answer begins, and nothing after
+                if attempt == self.options.attempts or not is_storage_failure(error):
+                    raise self._translated(error, "get_object", key) from error
+        raise AssertionError
 
     def put(
         self, key: str, data: bytes | bytearray, metadata: Mapping[str, str] | None = None, **condition: str
@@ -61,6 +65,14 @@ class Bucket:
         """Write a small object; return its version. `condition` is IfMatch or IfNoneMatch: raises `VersionMismatch`."""
         if not condition:
             return self._put(key, data, metadata)
+        try:
+            return self._put_on_condition(key, data, metadata, condition)
+        except NotFound as error:
+            raise VersionMismatch(key) from error  # IfMatch on what is gone
+
+    def _put_on_condition(
+        self, key: str, data: bytes | bytearray, metadata: Mapping[str, str] | None, condition: Mapping[str, str]
+    ) -> str:
         if self.options.single_writer:
             with self._alone:
                 self._check(key, condition)
@@ -75,8 +87,6 @@ class Bucket:
             if etag is None:
                 raise
             return etag
-        except NotFound as error:
-            raise VersionMismatch(key) from error  # IfMatch on what is gone
 
     def delete(self, key: str, **condition: str) -> None:
         """Remove an object; nothing happens if it is not there. With IfMatch it raises `VersionMismatch`."""
@@ -172,8 +182,8 @@ class Bucket:
 
 
 def etag_of(answer: Answer) -> str:
-    """The version of the object that an answer is about."""
-    return str(answer["ETag"])
+    """The version of the object that an answer is about; empty if the server says none, which no condition matches."""
+    return str(answer.get("ETag", ""))
 
 
 def _client(options: S3Options, endpoint: str | None) -> Any:

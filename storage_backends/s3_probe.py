@@ -20,7 +20,7 @@ def probe(bucket: Bucket, scratch: str) -> None:
     key = f"{scratch}/probe-{uuid.uuid4().hex}"
     bucket.put(key, b"probe")
     try:
-        if bucket.call("get_object", key)["Body"].read() != b"probe":
+        if bucket.get(key)[1] != b"probe":
             raise Misconfigured("the bucket does not give back what was just written: it is not consistent")
         if bucket.options.single_writer:
             return

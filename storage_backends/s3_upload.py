@@ -45,8 +45,8 @@ class Saved:
 
 def read_saved(bucket: Bucket, key: str) -> Saved:
     """What was saved of the upload `key`. *Blocking*. Raises `NotFound`."""
-    answer = bucket.call("get_object", key)
-    head, _, rest = bucket.read(key, answer).partition(b"\n")
+    answer, data = bucket.get(key)
+    head, _, rest = data.partition(b"\n")
     state = json.loads(head)
     pieces = tuple(Piece(f"{key}.{name}", length) for name, length in state["pieces"])
     return Saved(pieces, rest, state["note"], etag_of(answer))

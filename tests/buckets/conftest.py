@@ -50,7 +50,7 @@ def options(gateway: Gateway, proxy: Proxy, bucket: str) -> S3Options:
         endpoint=proxy.endpoint,
         addressing="path",
         credentials=Credentials(gateway.access_key, gateway.secret_key),
-        read_timeout=2,
+        read_timeout=1,
         attempts=3,
     )
 

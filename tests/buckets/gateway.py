@@ -83,6 +83,10 @@ class Gateway:
         self.client().create_bucket(Bucket=name)
         return name
 
+    def directory_of(self, bucket: str) -> Path:
+        """Where the objects of a bucket lie as files, for tests that need more of them than they want to send."""
+        return self._data / bucket
+
     def _answers(self) -> bool:
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

@@ -1,7 +1,8 @@
 """Three replicas over one bucket, behind nginx that gives each request to the next one.
 
 `python -m tests.buckets.replicas ARGUMENTS` runs pytest with `--registry-url` at that address: so what is said about
-one server is asked of three, and requests of one upload go to all of them.
+one server is asked of three, and requests of one upload go to all of them. `--one ARGUMENTS` asks one replica, without
+nginx: for tests of what that would not let through.
 """
 
 import subprocess
@@ -126,7 +127,9 @@ def _main() -> int:
             proxy = Proxy(gateway.port)
             settings = bucket_settings(gateway, proxy.endpoint, gateway.create_bucket())
             with three_replicas(directory, settings) as replicas:
-                command = [sys.executable, "-m", "pytest", "--registry-url", replicas.url, *sys.argv[1:]]
+                one = sys.argv[1:2] == ["--one"]
+                url = replicas.servers[0].url if one else replicas.url
+                command = [sys.executable, "-m", "pytest", "--registry-url", url, *sys.argv[1 + one :]]
                 return subprocess.run(command, check=False).returncode
 
 
