@@ -45,3 +45,13 @@ def parse_mode(text: str) -> int:
     if not _MODE.fullmatch(text):
         raise ValueError('write the rights of a file as three octal digits in quotes, such as "0660"')
     return int(text, 8)
+
+
+def format_size(size: int) -> str:
+    """Bytes as people read them, in decimal units as docker has them: `512B`, `1.2kB`, `34MB`, `5.6GB`."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g}{unit}"
+        amount /= 1000
+    return f"{amount:.3g}TB"

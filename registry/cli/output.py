@@ -35,6 +35,15 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def progress(text: str, *, last: bool = False) -> None:
+    """Say how far the run is: on a terminal in one line that changes, elsewhere in a line of its own."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if last else ""))
+        sys.stderr.flush()
+    else:
+        note(text)
+
+
 def error(text: str) -> None:
     """Say what went wrong."""
     note(f"cargohold: {text}")

@@ -1,0 +1,237 @@
+"""Copies a whole registry from one storage to another, through the storage contract alone. Prints nothing.
+
+The order is the safety: blobs first, then what is known about manifests and the accounts, then links, tags last. A copy
+that is stopped anywhere therefore never shows a tag, or a manifest, whose content is missing. What is there already is
+left alone, so that the next run goes on from there, and brings what has been pushed meanwhile.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from registry.content.digest import Digest, Hasher
+from registry.content.errors import DigestInvalid
+from storage_backends.base import StorageBackend, Upload
+from storage_backends.errors import InvalidKey, NotFound
+from storage_backends.sendable import FileRegion, Sendable
+
+_BLOBS = "docker/registry/v2/blobs/"
+_REPOSITORIES = "docker/registry/v2/repositories/"
+_OURS = "cargohold/v1/"
+_NOT_COPIED = (f"{_OURS}tmp/", f"{_OURS}uploads/")
+_BLOCK = 1024 * 1024
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An object that was not copied, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a copy is; sizes in bytes. Sizes of links are not counted."""
+
+    objects: int = 0
+    size: int = 0
+    objects_done: int = 0
+    size_done: int = 0
+    copied: int = 0
+    size_copied: int = 0
+    verified: int = 0
+    failed: list[Failed] = field(default_factory=list)
+
+
+class StorageCopy:
+    """One copy from `source` to `target`, of `jobs` objects at a time."""
+
+    def __init__(self, source: StorageBackend, target: StorageBackend, jobs: int) -> None:
+        self.progress = Progress()
+        self._source = source
+        self._target = target
+        self._jobs = jobs
+
+    async def is_registry(self) -> bool:
+        """True if there is something to copy at all."""
+        return bool((await self._source.children("docker/registry/v2/", limit=1)).entries)
+
+    async def count(self) -> None:
+        """Find out how much there is: the totals in `progress`."""
+
+        async def measure(key: str) -> None:
+            try:
+                self.progress.size += (await self._source.stat(key)).size
+            except NotFound:
+                return  # deleted meanwhile
+
+        async for keys in self._stages():
+            self.progress.objects += len(keys)
+            await self._each([key for key in keys if _is_blob(key)], measure)
+
+    async def run(self, *, dry_run: bool = False) -> None:
+        """Copy what the target does not have. Raises `StorageError` if one of the two storages fails."""
+        async for keys in self._stages():
+            await self._each(keys, lambda key: self._copy(key, dry_run=dry_run))
+
+    async def verify(self) -> None:
+        """Read every blob at the target, and compare its digest with its name."""
+
+        async def check(key: str) -> None:
+            digest = _digest_of(key)
+            if digest is None:
+                return
+            try:
+                found = await _hash(await self._target.open_read(key), digest.algorithm)
+            except NotFound:
+                self._fail(key, "is not at the target")
+                return
+            if found != digest:
+                self._fail(key, f"has the digest {found} at the target")
+            self.progress.verified += 1
+
+        async for keys in _keys(self._source, _BLOBS):
+            await self._each(keys, check)
+
+    async def _stages(self) -> AsyncIterator[Sequence[str]]:
+        """All keys, page by page, in the order in which they may become visible."""
+        async for keys in _keys(self._source, _BLOBS):
+            yield keys
+        async for keys in _keys(self._source, _OURS):
+            yield [key for key in keys if not key.startswith(_NOT_COPIED)]
+        for stage in (_is_other, _is_history, _is_tag):
+            async for keys in _keys(self._source, _REPOSITORIES):
+                yield [key for key in keys if stage(key)]
+
+    async def _each(self, keys: Sequence[str], work: "Callable[[str], object]") -> None:
+        places = asyncio.Semaphore(self._jobs)
+
+        async def one(key: str) -> None:
+            async with places:
+                await work(key)  # type: ignore[misc]  # an awaitable
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for key in keys:
+                    group.create_task(one(key))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _copy(self, key: str, *, dry_run: bool) -> None:
+        try:
+            if _is_blob(key):
+                await self._copy_blob(key, dry_run=dry_run)
+            else:
+                await self._copy_small(key, dry_run=dry_run)
+        except NotFound:
+            pass  # deleted meanwhile at the source
+        except InvalidKey as error:
+            self._fail(key, str(error))
+        self.progress.objects_done += 1
+
+    async def _copy_small(self, key: str, *, dry_run: bool) -> None:
+        found = await self._source.get(key)
+        try:
+            if (await self._target.get(key)).data == found.data:
+                return
+        except NotFound:
+            pass
+        if not dry_run:
+            await self._target.put(key, found.data)
+        self.progress.copied += 1
+
+    async def _copy_blob(self, key: str, *, dry_run: bool) -> None:
+        size = (await self._source.stat(key)).size
+        try:
+            there = (await self._target.stat(key)).size == size
+        except NotFound:
+            there = False
+        if not there and (dry_run or await self._stream(key)):
+            self.progress.copied += 1
+            self.progress.size_copied += size
+        self.progress.size_done += size
+
+    async def _stream(self, key: str) -> bool:
+        """Copy the bytes of a blob; they become visible only if they have the digest that they are named after."""
+        digest = _digest_of(key)
+        hasher = Hasher(digest.algorithm if digest else "sha256")
+        async with self._target.new_upload(key) as upload:
+            await _pour(await self._source.open_read(key), hasher, upload)
+            if digest is not None and hasher.digest() != digest:
+                self._fail(key, f"has the digest {hasher.digest()} at the source: its bytes are damaged")
+                return False
+            await upload.commit(key)
+        return True
+
+    def _fail(self, key: str, reason: str) -> None:
+        self.progress.failed.append(Failed(key, reason))
+
+
+def _is_blob(key: str) -> bool:
+    return key.startswith(_BLOBS)
+
+
+def _is_history(key: str) -> bool:
+    return "/_manifests/tags/" in key and not key.endswith("/current/link")
+
+
+def _is_tag(key: str) -> bool:
+    return "/_manifests/tags/" in key and key.endswith("/current/link")
+
+
+def _is_other(key: str) -> bool:
+    return "/_manifests/tags/" not in key and "/_uploads/" not in key
+
+
+def _digest_of(key: str) -> Digest | None:
+    """The digest that a blob's key names: `…/<alg>/<2 hex>/<hex>/data`; None if it is no such key."""
+    parts = key.removeprefix(_BLOBS).split("/")
+    try:
+        return Digest.parse(f"{parts[0]}:{parts[2]}") if len(parts) == 4 and parts[3] == "data" else None
+    except DigestInvalid:
+        return None
+
+
+async def _keys(backend: StorageBackend, prefix: str) -> AsyncIterator[Sequence[str]]:
+    after = ""
+    while True:
+        listing = await backend.list(prefix, after=after, limit=_PAGE)
+        yield listing.entries
+        if not listing.more:
+            return
+        after = listing.entries[-1]
+
+
+async def _hash(opened: Sendable, algorithm: str) -> Digest:
+    hasher = Hasher(algorithm)
+    await _pour(opened, hasher, None)
+    return hasher.digest()
+
+
+async def _pour(opened: Sendable, hasher: Hasher, upload: Upload | None) -> None:
+    """Read everything, show it to the hasher, and write it to the upload if there is one."""
+
+    def take(block: bytes) -> None:
+        hasher.update(memoryview(block))
+        if upload is not None:
+            upload.write(memoryview(block))
+
+    def read_and_take(region: FileRegion) -> None:
+        offset = region.offset
+        while block := os.pread(region.fd, _BLOCK, offset):
+            take(block)
+            offset += len(block)
+
+    try:
+        if isinstance(opened, FileRegion):
+            await asyncio.to_thread(read_and_take, opened)
+            return
+        async with aclosing(opened.blocks) as blocks:
+            async for block in blocks:
+                await asyncio.to_thread(take, block)
+    finally:
+        opened.close()

@@ -1,0 +1,177 @@
+"""A registry is copied whole, in an order that never shows what is not there, and only once."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.names import RepositoryName, Tag
+from registry.content.storage_copy import StorageCopy
+from storage_backends.errors import Unavailable
+from storage_backends.memory import MemoryBackend
+
+pytestmark = pytest.mark.anyio
+_NAME = RepositoryName.parse("team/app")
+_BLOB, _MANIFEST = b"a layer" * 1000, b"{}"
+_DIGEST, _MANIFEST_DIGEST = Digest.of(_BLOB), Digest.of(_MANIFEST)
+_TAG = keyspace.tag_current(_NAME, Tag("latest"))
+_OBJECTS = {
+    keyspace.blob(_DIGEST): _BLOB,
+    keyspace.blob(_MANIFEST_DIGEST): _MANIFEST,
+    keyspace.layer_link(_NAME, _DIGEST): str(_DIGEST).encode(),
+    keyspace.revision_link(_NAME, _MANIFEST_DIGEST): str(_MANIFEST_DIGEST).encode(),
+    keyspace.tag_index(_NAME, Tag("latest"), _MANIFEST_DIGEST): str(_MANIFEST_DIGEST).encode(),
+    _TAG: str(_MANIFEST_DIGEST).encode(),
+    keyspace.media_type(_NAME, _MANIFEST_DIGEST): b"application/x",
+    f"{keyspace.AUTH}accounts": b"{}",
+}
+_LEFT_OUT = {
+    f"{keyspace.UPLOADS}one": b"half",
+    f"{keyspace.SCRATCH}/x": b"scratch",
+    f"{keyspace.REPOSITORIES}team/app/_uploads/1/data": b"half",
+}
+
+
+class _Recording(MemoryBackend):
+    """Notes the order in which objects appear; fails after `room` of them."""
+
+    def __init__(self, room: int = 1000) -> None:
+        super().__init__()
+        self.order: list[str] = []
+        self.room = room
+
+    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        if not self.room:
+            raise Unavailable("the storage is gone")
+        self.room -= 1
+        self.order.append(key)
+        await super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+@pytest.fixture
+async def source() -> MemoryBackend:
+    backend = MemoryBackend()
+    await backend.put_many([*_OBJECTS.items(), *_LEFT_OUT.items()])
+    return backend
+
+
+async def _contents(backend: MemoryBackend) -> dict[str, bytes]:
+    return {key: (await backend.get(key)).data for key in (await backend.list("")).entries}
+
+
+async def test_everything_but_what_is_under_way_is_copied(source: MemoryBackend) -> None:
+    target = MemoryBackend()
+    copy = StorageCopy(source, target, jobs=3)
+    await copy.count()
+    await copy.run()
+    await copy.verify()
+
+    assert await _contents(target) == _OBJECTS
+    progress = copy.progress
+    assert (progress.objects, progress.objects_done, progress.copied) == (8, 8, 8)
+    assert progress.size == progress.size_done == progress.size_copied == len(_BLOB) + len(_MANIFEST)
+    assert (progress.verified, progress.failed) == (2, [])
+
+
+async def test_what_is_needed_comes_before_what_needs_it(source: MemoryBackend) -> None:
+    target = _Recording()
+    await StorageCopy(source, target, jobs=1).run()
+
+    kinds = ["blobs/", "cargohold/", "_layers/", "revisions/", "index/", "current/"]
+    found = [next(kind for kind in kinds if kind in key) for key in target.order]
+    assert sorted(found, key=kinds.index) == found
+    assert target.order[-1] == _TAG
+
+
+@pytest.mark.parametrize("room", range(8))
+async def test_a_copy_that_was_stopped_goes_on_and_shows_nothing_unfinished(source: MemoryBackend, room: int) -> None:
+    target = _Recording(room)
+    with pytest.raises(Unavailable):
+        await StorageCopy(source, target, jobs=1).run()
+    assert _TAG not in await _contents(target)
+
+    target.room, done = 1000, len(target.order)
+    again = StorageCopy(source, target, jobs=4)
+    await again.run()
+    assert again.progress.copied == 8 - done
+    assert await _contents(target) == _OBJECTS
+
+
+async def test_a_second_run_brings_what_is_new_and_what_has_moved(source: MemoryBackend) -> None:
+    target = MemoryBackend()
+    await StorageCopy(source, target, jobs=3).run()
+    await source.put(_TAG, str(_DIGEST).encode())
+    new = Digest.of(b"new")
+    await source.put(keyspace.blob(new), b"new")
+
+    again = StorageCopy(source, target, jobs=3)
+    await again.run()
+    assert again.progress.copied == 2
+    assert (await target.get(_TAG)).data == str(_DIGEST).encode()
+
+
+async def test_damaged_bytes_are_named_and_not_copied(source: MemoryBackend) -> None:
+    await source.put(keyspace.blob(_DIGEST), b"A" + _BLOB[1:])
+    target = MemoryBackend()
+    copy = StorageCopy(source, target, jobs=3)
+    await copy.run()
+
+    assert [item.key for item in copy.progress.failed] == [keyspace.blob(_DIGEST)]
+    assert "damaged" in copy.progress.failed[0].reason
+    assert set(_OBJECTS) - set(await _contents(target)) == {keyspace.blob(_DIGEST)}
+
+
+async def test_damage_at_the_target_is_found_by_a_check(source: MemoryBackend) -> None:
+    target = MemoryBackend()
+    copy = StorageCopy(source, target, jobs=3)
+    await copy.run()
+    await target.put(keyspace.blob(_DIGEST), b"A" + _BLOB[1:])
+    await target.delete(keyspace.blob(_MANIFEST_DIGEST))
+    await copy.verify()
+
+    assert sorted(item.key for item in copy.progress.failed) == sorted(
+        [keyspace.blob(_DIGEST), keyspace.blob(_MANIFEST_DIGEST)]
+    )
+
+
+async def test_a_dry_run_changes_nothing_and_counts(source: MemoryBackend) -> None:
+    target = MemoryBackend()
+    copy = StorageCopy(source, target, jobs=3)
+    await copy.count()
+    await copy.run(dry_run=True)
+
+    assert await _contents(target) == {}
+    assert (copy.progress.copied, copy.progress.size_copied) == (8, len(_BLOB) + len(_MANIFEST))
+
+
+async def test_what_is_deleted_at_the_source_meanwhile_is_left_out(source: MemoryBackend) -> None:
+    class Vanishing(MemoryBackend):
+        async def stat(self, key: str):  # type: ignore[no-untyped-def]
+            await source.delete(key)
+            return await super().stat(key)
+
+    target = Vanishing()
+    await StorageCopy(source, target, jobs=1).run()
+    assert keyspace.blob(_DIGEST) not in await _contents(target)
+    assert _TAG in await _contents(target)
+
+
+async def test_no_more_than_so_many_objects_are_on_their_way(source: MemoryBackend) -> None:
+    class Slow(MemoryBackend):
+        now = 0
+        most = 0
+
+        async def put_many(self, items: Sequence[tuple[str, bytes]]) -> None:
+            Slow.now += 1
+            Slow.most = max(Slow.most, Slow.now)
+            await asyncio.sleep(0)
+            Slow.now -= 1
+            await super().put_many(items)
+
+    for number in range(20):
+        data = b"%d" % number
+        await source.put(keyspace.blob(Digest.of(data)), data)
+    await StorageCopy(source, Slow(), jobs=3).run()
+    assert 1 < Slow.most <= 3
