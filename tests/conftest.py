@@ -20,6 +20,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-seed", type=int, default=1, help="the first seed; give a failing test's to see it again")
 
 
+_OUR_SERVERS = frozenset({"shared_server", "server", "own_server", "disk_server"})
+"""Fixtures that start servers of ours: with settings, disks or ends of their own."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--registry-url` leave out the tests that need a server of our own."""
+    if not config.getoption("--registry-url"):
+        return
+    ours = [item for item in items if not _OUR_SERVERS.isdisjoint(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=ours)
+    left_out = set(ours)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The event loop under coroutine tests: the one that the server runs on."""

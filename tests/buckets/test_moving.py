@@ -11,7 +11,7 @@ import yaml
 from tests.buckets.gateway import Gateway
 from tests.buckets.proxy import Proxy
 from tests.buckets.replicas import bucket_settings
-from tests.images import random_image
+from tests.images import Image, random_image
 from tests.live_server import LiveServer, ReservedPort, cargohold_command, live_server
 from tests.programs import need
 from tests.wire.repository import Repository
@@ -74,8 +74,8 @@ def test_a_bucket_of_dockers_registry_is_served_in_place_and_handed_back(
             Repository(Wire(server.url), "team/theirs").push("second", ours)
             names = json.loads(Wire(server.url).call("GET", "/v2/_catalog").body)["repositories"]
             assert names == ["team/ours", "team/theirs"]
-        Repository(Wire(old.url), "team/ours").assert_holds("v1", ours)
-        Repository(Wire(old.url), "team/theirs").assert_holds("second", ours)
+        for name, tag in (("team/ours", "v1"), ("team/theirs", "second")):
+            old.assert_holds(name, tag, ours)
     finally:
         old.stop()
 
@@ -118,6 +118,14 @@ class _DockerRegistry:
             self._process = subprocess.Popen([self._program, "serve", str(self._file)], stdout=log, stderr=log, env={})
         waiting = LiveServer(self._file.parent, self._port.number, self._log, process=self._process)
         waiting.wait_ready()
+
+    def assert_holds(self, name: str, tag: str, value: Image) -> None:
+        """Fail unless it serves the image whole: it gives an OCI manifest only to those who ask for one."""
+        repository = Repository(Wire(self.url), name)
+        headers = {"Accept": value.manifest.media_type}
+        assert repository.call("GET", f"manifests/{tag}", headers=headers).body == value.manifest.data
+        for content in (value.config, *value.layers):
+            assert repository.call("GET", f"blobs/{content.digest}").body == content.data
 
     def stop(self) -> None:
         """End it."""

@@ -43,10 +43,8 @@ def registry(registry_address: str) -> Iterator[RegistryView]:
 
 
 @pytest.fixture
-def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
+def own_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server that this test alone uses, so that it may stop, kill and restart it."""
-    if request.config.getoption("--registry-url"):
-        pytest.skip("restarts the registry, which only works with our own")
     with live_server(tmp_path) as server:
         yield server
 

@@ -29,10 +29,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
+def shared_server() -> Iterator[SharedServer]:
     """Gives a running server with these settings (environment variables); the same one for the same settings."""
-    if request.config.getoption("--registry-url"):
-        pytest.skip("needs our own server, with settings of its own")
     running: dict[tuple[object, ...], LiveServer] = {}
     with ExitStack() as stack:
 
@@ -49,7 +47,7 @@ def shared_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
 
 @pytest.fixture
 def server(under_test: str, request: pytest.FixtureRequest) -> LiveServer:
-    """Our server under test; a test that asks for it looks behind the wire and is skipped for a peer."""
+    """Our server under test; a test that asks for it looks behind the wire and is left out for a peer."""
     shared: SharedServer = request.getfixturevalue("shared_server")
     return shared("--workers", "2") if under_test == "two-workers" else shared()
 
@@ -103,10 +101,8 @@ def other(wire: Wire, seed: int) -> Repository:
 
 
 @pytest.fixture
-def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
+def own_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server that this test alone uses, so that it may stop, kill and restart it."""
-    if request.config.getoption("--registry-url"):
-        pytest.skip("restarts the registry, which only works with our own")
     with live_server(tmp_path) as server:
         yield server
 

@@ -35,10 +35,8 @@ def _small_disk(place: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def disk_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
+def disk_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server on a disk of its own of 16 MiB."""
-    if request.config.getoption("--registry-url"):
-        pytest.skip("needs our own server, on a disk of its own")
     with _small_disk(tmp_path / "data"), live_server(tmp_path) as server:
         yield server
 
