@@ -5,7 +5,8 @@ nothing that it has acknowledged.
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,7 @@ from storage_backends.s3_probe import probe
 from tests.buckets.faults import Answer, Before, CutAnswer, CutRequest, Fault, Hang, LostAnswer
 from tests.buckets.proxy import Proxy
 from tests.contract.storage_contract import read
+from tests.live_server import live_server
 
 pytestmark = pytest.mark.anyio
 _MIB = 1024 * 1024
@@ -349,3 +351,9 @@ class TestProbe:
             bucket.delete("k", IfMatch=etag)
         with pytest.raises(VersionMismatch):
             bucket.put("absent", b"", IfMatch=etag)
+
+
+def test_a_server_does_not_start_over_a_bucket_that_it_cannot_use(settings: Mapping[str, str], tmp_path: Path) -> None:
+    wrong = {**settings, "CARGOHOLD_STORAGE__S3__BUCKET": "no-such-bucket"}
+    with pytest.raises(RuntimeError, match=r"ended with 1 .*(?s:.*)create it, or correct storage\.s3\.bucket"):
+        live_server(tmp_path, environment=wrong).__enter__()

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from config.access import AccessSettings
 from config.auth import AuthSettings, IdentitySettings, IssuerSettings
 from config.checks import missing_files, problems
 from config.load import ConfigError, Flag, load
 from config.settings import RegistrySettings, ServerSettings, Settings, TlsSettings
+from config.storage import S3Settings, StorageSettings
 
 OPEN = "0.0.0.0:5000"
 TLS = TlsSettings(certificate=Path("c.pem"), key=Path("k.pem"))
@@ -111,3 +113,32 @@ def test_an_issuer_that_is_there_twice_is_named() -> None:
     [message] = messages(Settings(auth=AuthSettings(issuers=issuers)))
 
     assert message == "auth.issuers.1.issuer: is there already: give that entry these identities, too"
+
+
+@pytest.mark.parametrize(
+    ("s3", "message"),
+    [
+        (S3Settings(region="eu-central-1"), "storage.s3.bucket: is not set"),
+        (S3Settings(bucket="b", access_key_id="key"), "storage.s3.access_key_id: and its secret"),
+        (S3Settings(bucket="b", secret_access_key=SecretStr("x")), "storage.s3.access_key_id: and its secret"),
+        (
+            S3Settings(
+                bucket="b", access_key_id="k", secret_access_key=SecretStr("x"), secret_access_key_file=Path("f")
+            ),
+            "storage.s3.secret_access_key: is given, and secret_access_key_file, too",
+        ),
+        (
+            S3Settings(bucket="b", access_key_id="k", secret_access_key=SecretStr("x"), profile="p"),
+            "storage.s3.profile: is given, and access_key_id, too",
+        ),
+        (S3Settings(bucket="b", kms_key_id="k"), "storage.s3.kms_key_id: is used with"),
+        (S3Settings(bucket="b", single_writer=True), "storage.s3.single_writer: means one process"),
+    ],
+)
+def test_what_is_said_of_a_bucket_fits_together(s3: S3Settings, message: str) -> None:
+    [found] = messages(Settings(storage=StorageSettings(s3=s3), server=ServerSettings(workers=2)))
+    assert found.startswith(message)
+
+
+def test_a_bucket_needs_no_more_than_its_name() -> None:
+    assert messages(Settings(storage=StorageSettings(s3=S3Settings(bucket="b")))) == []

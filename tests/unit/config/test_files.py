@@ -13,7 +13,7 @@ from config.names import dotted, setting_paths
 from config.settings import Settings
 
 CONFIG = Path(str(resources.files("config")))
-EXAMPLES = sorted((CONFIG / "examples").glob("*.yml"))
+EXAMPLES = sorted((CONFIG / "examples").rglob("*.yml"))
 
 
 def test_the_reference_file_holds_every_setting_with_its_default() -> None:

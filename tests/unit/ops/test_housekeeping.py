@@ -1,0 +1,42 @@
+"""What a server does by itself it does again and again, whatever happens to it once."""
+
+import asyncio
+import logging
+
+import pytest
+
+from registry.ops.housekeeping import housekeeping
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_uploads_are_expired_again_and_again_and_after_a_failure_too(caplog: pytest.LogCaptureFixture) -> None:
+    calls = 0
+    enough = asyncio.Event()
+
+    async def expire() -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            enough.set()
+        if calls == 2:
+            raise OSError("the disk is away")
+        return calls
+
+    with caplog.at_level(logging.INFO):
+        async with housekeeping(expire, interval=0.001):
+            await asyncio.wait_for(enough.wait(), 10)
+    assert "removed 1 abandoned uploads" in caplog.text
+    assert "could not be removed; trying again" in caplog.text
+    assert "the disk is away" in caplog.text
+
+
+async def test_it_ends_with_the_server() -> None:
+    async def expire() -> int:
+        await asyncio.sleep(3600)
+        return 0
+
+    before = asyncio.all_tasks()
+    async with housekeeping(expire, interval=0.0):
+        assert len(asyncio.all_tasks() - before) == 1
+    assert asyncio.all_tasks() == before
