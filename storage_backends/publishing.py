@@ -191,7 +191,8 @@ class Publisher:
         raise Unavailable(f"the directory of {key!r} vanishes as often as it is made")
 
     def _sync(self, keys: Sequence[str]) -> None:
-        durable.sync_changes([os.path.dirname(self.path(key)) for key in keys], self.root, ordered=self._ordered)
+        with as_writing(", ".join(keys)):
+            durable.sync_changes([os.path.dirname(self.path(key)) for key in keys], self.root, ordered=self._ordered)
 
     def _prune(self, directory: str) -> str:
         """Remove a directory and those above it, as far as they are empty; return the one that stays."""

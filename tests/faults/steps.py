@@ -41,12 +41,13 @@ FAILURES = (errno.EIO, errno.ENOSPC, errno.EROFS)
 
 
 class Steps:
-    """Counts steps; the one numbered `at`, from 1, meets the fault instead."""
+    """Counts steps; the one numbered `at`, from 1, meets the fault instead; `met` says whether there was one."""
 
     def __init__(self, at: int, fault: Fault) -> None:
         self._at = at
         self._fault = fault
         self._count = 0
+        self.met = False
         self._lock = threading.Lock()
 
     def wrap(self, replace: Callable[[object, str, object], None]) -> None:
@@ -60,6 +61,7 @@ class Steps:
                 self._count += 1
                 due = self._count == self._at
             if due:
+                self.met = True
                 self._fault(name)
             return step(*arguments)
 
