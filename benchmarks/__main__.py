@@ -7,13 +7,14 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import login, rows, trees
+from benchmarks import bucket, login, rows, trees
 from benchmarks.report import Result, as_json, plot, table
 from benchmarks.rows import Figure, Row, Subject
 from benchmarks.servers import Command, running
 
 _OURS = "{python} -m registry serve --root {{root}} --listen 127.0.0.1:{{port}} --workers 1"
 _PEER = "docker-registry serve {config}"
+_S3 = "versitygw --port 127.0.0.1:{port} --quiet --keep-alive posix {root}"
 _MIB = 1024 * 1024
 
 
@@ -26,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--ours", default=_OURS.format(python=sys.executable), metavar="COMMAND")
     parser.add_argument("--peer", default=_PEER, metavar="COMMAND", help="default: %(default)s; 'none' for no peer")
+    parser.add_argument("--s3", default=_S3, metavar="COMMAND", help="an S3 server for the bucket rows: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=512, metavar="MIB", help="size of the large blobs (default 512)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each request row runs (default 3)")
@@ -131,6 +133,19 @@ def _login(run: _Run) -> None:
             )
 
 
+def _bucket(run: _Run) -> None:
+    """What our server costs in front of a bucket: boto3, which talks to the bucket itself, is the peer."""
+    program = shutil.which(run.chosen.s3.split()[0])
+    if not run.wanted("bucket") or program is None:
+        return
+    size = run.chosen.size * _MIB
+    found = bucket.measure(run.chosen.ours, run.chosen.s3, run.scratch, run.chosen.rounds, size)
+    for name, (ours, plain) in found.rates.items():
+        run.results.append(Result(name, "MB/s", ours, plain, more_is_better=True, target=0.7))
+    name = f"bucket: memory, 8 pushes of {4 * run.chosen.size} MiB"
+    run.results.append(Result(name, "MiB", [found.peak_mib], [], more_is_better=False))
+
+
 def main() -> int:
     """Run it all; exit code 0 whatever the ratios are."""
     chosen = _arguments()
@@ -144,6 +159,7 @@ def main() -> int:
         _lists(run)
         run.start_up()
         _login(run)
+        _bucket(run)
     chosen.output.mkdir(parents=True, exist_ok=True)
     text = table(run.results)
     print(text)
