@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from storage_backends import durable
 from storage_backends.base import StorageBackend
 from storage_backends.errors import Unavailable
 from tests.contract.directory import open_directory
