@@ -10,7 +10,7 @@ import pytest
 from tests.images import random_bytes
 from tests.live_server import LiveServer
 from tests.wire.repository import Repository, digest_of, with_parameters
-from tests.wire.wire import Wire, raw_exchange
+from tests.wire.wire import Wire, raw_exchange, read_reply
 
 _CHUNK = 100_000
 
@@ -216,5 +216,6 @@ def test_a_session_that_waits_for_its_client_does_not_hinder_others(repository: 
         assert repository.push_blob(data) == digest_of(data)
         assert repository.call("GET", f"blobs/{digest_of(data)}").body == data
 
-        reply = raw_exchange(connection, data[1000:])
+        connection.sendall(data[1000:])
+        reply = read_reply(connection)
     assert reply.status == 201

@@ -125,7 +125,9 @@ def check(reply: Reply) -> None:
 
 
 def raw_exchange(connection: socket.socket, data: bytes) -> Reply:
-    """Send bytes as they are, half-close, and read one answer."""
+    """Send bytes as they are, half-close, and read one answer. Not through nginx, which takes a half-close for a client
+    that has gone away.
+    """
     connection.sendall(data)
     connection.shutdown(socket.SHUT_WR)
     return read_reply(connection)
