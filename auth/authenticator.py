@@ -99,6 +99,14 @@ class Authenticator:
 
         A directory is asked only `thoroughly`. Raises `IdentityUnavailable`.
         """
+        found = await self._confirm(identity, thoroughly)
+        if found is None and identity.credential.kind in ("password", "token"):
+            # another process may have logged in an account that we have not seen yet
+            await self.refresh()
+            found = await self._confirm(identity, thoroughly)
+        return found
+
+    async def _confirm(self, identity: Identity, thoroughly: bool) -> Identity | None:
         match identity.credential.kind:
             case "password":
                 return await self._of_password(identity)

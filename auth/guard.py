@@ -126,10 +126,6 @@ class Guard:
             raise Unauthenticated(_NOT_VALID, "invalid_token")
         identity = await self._authenticator.confirm(bearer.identity)
         if identity is None:
-            # another process may have given the token to an account that we have not seen yet
-            await self._authenticator.refresh()
-            identity = await self._authenticator.confirm(bearer.identity)
-        if identity is None:
             raise Unauthenticated(_NOT_VALID, "invalid_token")
         return Caller(identity, policy, bearer)
 

@@ -53,8 +53,8 @@ def stored() -> str:
 class World:
     """Everything that finds out who somebody is, over storage in memory."""
 
-    def __init__(self, stored: str, htpasswd: Path | None = None) -> None:
-        self.backend = MemoryBackend()
+    def __init__(self, stored: str, htpasswd: Path | None = None, storage: MemoryBackend | None = None) -> None:
+        self.backend = storage or MemoryBackend()
         self.clock = Clock()
         self.accounts = Accounts(self.backend, "auth/")
         self.passwords = Passwords(clock=self.clock)
@@ -481,3 +481,16 @@ async def test_a_wrong_policy_never_takes_the_place_of_a_right_one(caplog: pytes
     signature[0] = 3
     clock.now += 1
     assert source.current() is second
+
+
+async def test_a_login_that_another_process_has_just_let_in_goes_on_here(world: World, stored: str) -> None:
+    other = World(stored, storage=world.backend)
+    for accounts in (world.accounts, other.accounts):
+        await accounts.state()  # looked at now, and not again within a second
+    _, secret = await Accounts(world.backend, "auth/").add_token("ci", "", (Grant.parse("a:pull"),), 0)
+    header, refresh = await bearer(other, await other.login("ci", secret.text), "repository:a:pull", offline=True)
+
+    assert (await world.service.resume(refresh, "here")).identity.name == "ci"
+    await world.accounts.state()
+    assert (await world.guard.identify(header, HERE)).identity.name == "ci"
+    other.passwords.close()
