@@ -11,6 +11,7 @@ from pydantic import Field
 from config.access import AccessSettings
 from config.addresses import ListenAddress, parse_listen
 from config.auth import AuthSettings
+from config.cleanup import CleanupSettings
 from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
 from config.storage import StorageSettings
 
@@ -86,6 +87,7 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     storage: StorageSettings = StorageSettings()
     registry: RegistrySettings = RegistrySettings()
+    cleanup: CleanupSettings = CleanupSettings()
     auth: AuthSettings = AuthSettings()
     access: AccessSettings = AccessSettings()
     log: LogSettings = LogSettings()

@@ -5,7 +5,8 @@ The only place where parts are wired together, and where settings and constructo
 
 import os
 import sys
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -22,16 +23,20 @@ from registry.api.locations import Locations
 from registry.api.options import ApiOptions
 from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
+from registry.app_cleanup import collect_in_child
 from registry.app_storage import build_backend
+from registry.cleanup.due import is_due
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
 from registry.ops.access_log import AccessLog
 from registry.ops.audit_log import AuditLog
 from registry.ops.health import Readiness, health_routes
-from registry.ops.housekeeping import housekeeping
+from registry.ops.housekeeping import Chore, housekeeping
 from registry.ops.line_writer import LineWriter
 from registry.proxies import Proxies, networks
 from storage_backends.base import StorageBackend
+
+_HOUR = 3600.0
 
 
 def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySource) -> Registry:
@@ -45,6 +50,7 @@ def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySo
             check_references=section.check_references,
             allow_sparse_indexes=section.allow_sparse_indexes,
             allow_foreign_layers=section.allow_foreign_layers,
+            grace_seconds=settings.cleanup.grace_seconds,
         ),
         lambda name: policy.current().immutable_in(name),
     )
@@ -88,7 +94,7 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     emit = build_audit_log(settings)
     auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
     api = build_api(settings, build_registry(settings, backend, policy), build_gate(settings, policy, auth), emit)
-    pages = _pages(backend, auth.routes if auth is not None else [], settings.storage.upload_lifetime_seconds)
+    pages = _pages(backend, auth.routes if auth is not None else [], _chores(settings, backend))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path
@@ -102,7 +108,7 @@ def build_token_app(settings: Settings, source: SettingsSource | None = None) ->
     """The token service alone, for registries elsewhere."""
     backend = build_backend(settings)
     auth = _auth(settings, backend, build_policy_source(settings, source), build_audit_log(settings))
-    return _logged(settings, _pages(backend, auth.routes, None))
+    return _logged(settings, _pages(backend, auth.routes, ()))
 
 
 def build_audit_log(settings: Settings) -> Emit | None:
@@ -138,13 +144,27 @@ def _redirects(settings: Settings) -> Redirects | None:
     return Redirects(networks(redirect.networks), redirect.min_bytes, build_proxies(settings))
 
 
-def _pages(backend: StorageBackend, routes: list[Route], upload_lifetime: float | None) -> ASGIApp:
-    """Health and the token service; with a lifetime (seconds) also the removal of uploads that were left."""
+def _chores(settings: Settings, backend: StorageBackend) -> list[Chore]:
+    async def expire_uploads() -> str:
+        count = await backend.expire_uploads(keyspace.UPLOADS, settings.storage.upload_lifetime_seconds)
+        return f"removed {count} abandoned uploads" if count else ""
+
+    async def collect_garbage() -> str:
+        if await is_due(backend, settings.cleanup.interval_seconds, settings.cleanup.lease_seconds):
+            await collect_in_child(settings)
+        return ""
+
+    chores = [Chore("removing abandoned uploads", expire_uploads, _HOUR)]
+    if settings.cleanup.interval_seconds:
+        chores.append(Chore("garbage collection", collect_garbage, min(60.0, settings.cleanup.interval_seconds)))
+    return chores
+
+
+def _pages(backend: StorageBackend, routes: list[Route], chores: Sequence[Chore]) -> ASGIApp:
+    """Health and the token service; and what a server does by itself while it runs."""
 
     def lifespan(_: Starlette) -> AbstractAsyncContextManager[None]:
-        if upload_lifetime is None:
-            return nullcontext()
-        return housekeeping(lambda: backend.expire_uploads(keyspace.UPLOADS, upload_lifetime))
+        return housekeeping(chores)
 
     pages = Starlette(routes=[*health_routes(Readiness(backend.check)), *routes], lifespan=lifespan)
     pages.router.redirect_slashes = False  # to an address that the request's Host names

@@ -16,7 +16,7 @@ worker thread.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -51,6 +51,9 @@ class Listing:
 
     entries: tuple[str, ...]
     more: bool
+
+
+Ready = Callable[[], Awaitable[None]]
 
 
 class Upload(ABC):
@@ -89,12 +92,13 @@ class Upload(ABC):
         """All bytes, block by block; a block is valid until the next one. *Blocking*."""
 
     @abstractmethod
-    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
-        """Make the upload the object `key`, then put each (key, data) of `also` in order; return when all is durable.
+    async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:
+        """Put each (key, data) of `first` in order, wait for `ready`, then make the upload the object `key`.
 
-        `key` appears whole and atomically; an object already there is replaced by this one. No object of `also` is
-        visible before `key` is. The upload is gone afterwards. On an error nothing that was visible before is lost and
-        the upload is still there as it was saved, or `key` holds its bytes.
+        All is durable on return. `key` appears whole and atomically, when `ready` has returned, with everything of
+        `first` visible to every process before it was called; an object already there is replaced. The upload is gone
+        afterwards. On an error, also one of `ready`, nothing that was visible before is lost and the upload is still
+        there as it was saved, or `key` holds its bytes; of `first` a beginning may be there.
         """
 
     @abstractmethod
@@ -114,8 +118,10 @@ class StorageBackend(ABC):
         """A small object, whole. Raises `NotFound`."""
 
     @abstractmethod
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
-        """Store a small object, atomically; durable on return.
+    async def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
+    ) -> None:
+        """Store a small object, atomically; durable on return, or (unless `durable`) sure to survive SIGKILL only.
 
         With `if_absent` it raises `AlreadyExists` if the key is taken; with `if_match` it raises `VersionMismatch`
         unless the object there has that version. Of several conditional writers, in whatever processes, exactly one
@@ -133,15 +139,15 @@ class StorageBackend(ABC):
         """What is known of an object. Raises `NotFound`."""
 
     @abstractmethod
-    async def delete(self, key: str, *, if_match: str | None = None) -> None:
-        """Remove an object; durable on return. No error if it is not there.
+    async def delete(self, key: str, *, if_match: str | None = None, durable: bool = True) -> None:
+        """Remove an object; durable on return, unless it need not be. No error if it is not there.
 
         With `if_match` it raises `VersionMismatch` if the object there has another version, and removes nothing.
         """
 
     @abstractmethod
-    async def delete_many(self, keys: Sequence[str]) -> None:
-        """Remove several objects, the first one before all others; durable on return."""
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
+        """Remove several objects, the first one before all others; durable on return, unless it need not be."""
 
     @abstractmethod
     async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:

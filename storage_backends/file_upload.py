@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from storage_backends import durable
-from storage_backends.base import Upload
+from storage_backends.base import Ready, Upload
 from storage_backends.errors import NotFound, UploadBusy
 from storage_backends.os_errors import as_writing, reading
 from storage_backends.waiting import to_its_end
@@ -21,7 +21,7 @@ _KEPT = 32 * 1024 * 1024
 """So much of an upload stays in the page cache for the pulls that follow a push. What is behind is dropped as it is
 written: a large layer then neither drives everything else out of memory nor pays for pages that are new to it."""
 
-Publish = Callable[["FileUpload", str, Sequence[tuple[str, bytes]]], Awaitable[None]]
+Publish = Callable[["FileUpload", str, Sequence[tuple[str, bytes]], Ready | None], Awaitable[None]]
 
 
 class FileUpload(Upload):
@@ -78,9 +78,9 @@ class FileUpload(Upload):
             yield buffer[:count]
             offset += count
 
-    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
+    async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:
         """Make it an object; see the contract."""
-        await self._publish(self, key, also)
+        await self._publish(self, key, first, ready)
 
     async def abort(self) -> None:
         """Remove the file. Not synced: an upload that a power cut brings back is only an abandoned one."""

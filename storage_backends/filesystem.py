@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from storage_backends import file_upload
-from storage_backends.base import Listing, ObjectInfo, StorageBackend, StoredObject, Upload
+from storage_backends.base import Listing, ObjectInfo, Ready, StorageBackend, StoredObject, Upload
 from storage_backends.errors import NotFound, Unavailable
 from storage_backends.file_upload import FileUpload
 from storage_backends.keys import check_key, check_prefix
@@ -51,6 +51,7 @@ class FilesystemBackend(StorageBackend):
                 f"cannot use {self._root} as storage: {error.strerror}; choose a directory that the server may write to"
             ) from error
         self._publisher = Publisher(self._root, self._scratch, private)
+        self._passing = Publisher(self._root, self._scratch, private, synced=False)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="storage")
         self._small: SettledCache[StoredObject] = SettledCache(_SMALL_TOTAL)
         self._names: SettledCache[Sequence[str]] = SettledCache(_NAMES_TOTAL)
@@ -64,15 +65,18 @@ class FilesystemBackend(StorageBackend):
         except OSError as error:
             raise reading(error, key) from error
 
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
+    ) -> None:
         """See the contract."""
         check_key(key)
+        publisher = self._publisher if durable else self._passing
         if if_absent:
-            await self._in_thread(self._publisher.put_if_absent, key, data)
+            await self._in_thread(publisher.put_if_absent, key, data)
         elif if_match is not None:
-            await self._in_thread(self._publisher.put_if_match, key, data, if_match)
+            await self._in_thread(publisher.put_if_match, key, data, if_match)
         else:
-            await self._in_thread(self._publisher.put_all, [(key, data)])
+            await self._in_thread(publisher.put_all, [(key, data)])
 
     async def put_many(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See the contract."""
@@ -87,19 +91,21 @@ class FilesystemBackend(StorageBackend):
         except OSError as error:
             raise reading(error, key) from error
 
-    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None, durable: bool = True) -> None:
         """See the contract."""
         check_key(key)
+        publisher = self._publisher if durable else self._passing
         if if_match is None:
-            await self._in_thread(self._publisher.delete_all, [key])
+            await self._in_thread(publisher.delete_all, [key])
         else:
-            await self._in_thread(self._publisher.delete_if_match, key, if_match)
+            await self._in_thread(publisher.delete_if_match, key, if_match)
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
         """See the contract."""
         for key in keys:
             check_key(key)
-        await self._in_thread(self._publisher.delete_all, keys)
+        publisher = self._publisher if durable else self._passing
+        await self._in_thread(publisher.delete_all, keys)
 
     async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         """See the contract."""
@@ -179,10 +185,16 @@ class FilesystemBackend(StorageBackend):
         finally:
             await self.delete(probe)
 
-    async def _commit(self, upload: FileUpload, key: str, also: Sequence[tuple[str, bytes]]) -> None:
-        for place, _ in [(key, b""), *also]:
+    async def _commit(
+        self, upload: FileUpload, key: str, first: Sequence[tuple[str, bytes]], ready: Ready | None
+    ) -> None:
+        places = [place for place, _ in first]
+        for place in (key, *places):
             check_key(place)
-        await self._in_thread(self._publisher.commit, upload.fd, upload.path, key, also)
+        await self._in_thread(self._publisher.prepare, upload.fd, key, first)
+        if ready is not None:
+            await ready()
+        await self._in_thread(self._publisher.commit, upload.path, key, places)
 
     def _path(self, key: str) -> str:
         check_key(key)

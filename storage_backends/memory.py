@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from storage_backends.base import Listing, ObjectInfo, StorageBackend, StoredObject, Upload
+from storage_backends.base import Listing, ObjectInfo, Ready, StorageBackend, StoredObject, Upload
 from storage_backends.errors import AlreadyExists, NotFound, UploadBusy, VersionMismatch
 from storage_backends.keys import check_key, check_prefix
 from storage_backends.sendable import ByteStream
@@ -45,8 +45,11 @@ class _Upload(Upload):
     def read_blocks(self) -> Iterator[memoryview]:
         yield memoryview(bytes(self._data))
 
-    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
-        await self._backend.put_many([(key, bytes(self._data)), *also])
+    async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:
+        await self._backend.put_many(first)
+        if ready is not None:
+            await ready()
+        await self._backend.put(key, bytes(self._data))
         self._backend.forget(self._key)
 
     async def abort(self) -> None:
@@ -70,7 +73,9 @@ class MemoryBackend(StorageBackend):
         except KeyError as error:
             raise NotFound(key) from error
 
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
+    ) -> None:
         """See the contract."""
         check_key(key)
         there = self._objects.get(key)
@@ -90,7 +95,7 @@ class MemoryBackend(StorageBackend):
         """See the contract."""
         return (await self.get(key)).info
 
-    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None, durable: bool = True) -> None:
         """See the contract."""
         check_key(key)
         there = self._objects.get(key)
@@ -98,7 +103,7 @@ class MemoryBackend(StorageBackend):
             raise VersionMismatch(key)
         self._objects.pop(key, None)
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
         """See the contract."""
         for key in keys:
             await self.delete(key)

@@ -27,11 +27,13 @@ def version_of(status: os.stat_result) -> str:
 class Publisher:
     """Writes below `root`, with temporary files and locks in the directory `scratch`.
 
-    What lies below the prefix `private` (of keys) can be read by this user alone.
+    What lies below the prefix `private` (of keys) can be read by this user alone. Without `synced` nothing is
+    synced: what was written survives the process, not a power cut.
     """
 
-    def __init__(self, root: str, scratch: str, private: str = "") -> None:
+    def __init__(self, root: str, scratch: str, private: str = "", *, synced: bool = True) -> None:
         self.root = root
+        self._synced = synced
         self._private = private
         self._scratch = scratch
         self._locks = f"{scratch}/locks"
@@ -46,11 +48,16 @@ class Publisher:
         with self._written(items) as names:
             self._place([(name, key) for name, (key, _) in zip(names, items, strict=True)])
 
-    def commit(self, fd: int, path: str, key: str, also: Sequence[tuple[str, bytes]]) -> None:
-        """Place a finished file at `key`, then the small objects `also`."""
-        with as_writing(key), self._written(also) as names:
+    def prepare(self, fd: int, key: str, first: Sequence[tuple[str, bytes]]) -> None:
+        """Sync a finished file that is to become `key`, and let the small objects `first` appear, not synced yet."""
+        with as_writing(key), self._written(first) as names:
             durable.sync_file(fd)
-            self._place([(path, key), *((name, place) for name, (place, _) in zip(names, also, strict=True))])
+            self._move([(name, place) for name, (place, _) in zip(names, first, strict=True)])
+
+    def commit(self, path: str, key: str, prepared: Sequence[str]) -> None:
+        """Place a finished file at `key`, after the objects `prepared`; all of them are durable then."""
+        self._move([(path, key)])
+        self._sync([*prepared, key])
 
     def put_if_absent(self, key: str, data: bytes) -> None:
         """Place an object where none is; of several processes one succeeds. Raises `AlreadyExists`."""
@@ -88,7 +95,7 @@ class Publisher:
                     continue  # a prefix, not an object
                 changed.append(self._prune(os.path.dirname(self.path(key))))
         with as_writing(keys[-1] if keys else ""):
-            durable.sync_changes(changed, self.root, ordered=self._ordered)
+            self._sync_changes(changed)
 
     def delete_if_match(self, key: str, version: str) -> None:
         """Remove the object of that version, if one is there. Raises `VersionMismatch`."""
@@ -102,7 +109,7 @@ class Publisher:
                     raise VersionMismatch(key)
                 durable.unlink(self.path(key))
                 changed = self._prune(os.path.dirname(self.path(key)))
-            durable.sync_changes([changed], self.root, ordered=self._ordered)
+            self._sync_changes([changed])
 
     def copy(self, source: str, target: str) -> None:
         """Place the bytes of one object under another key as well."""
@@ -163,15 +170,19 @@ class Publisher:
             block, offset = memoryview(data), 0
             while offset < len(data):
                 offset += durable.write(fd, block[offset:], offset)
-            durable.sync_file(fd)
+            if self._synced:
+                durable.sync_file(fd)
         finally:
             os.close(fd)
 
     def _place(self, moves: Sequence[tuple[str, str]]) -> None:
+        self._move(moves)
+        self._sync([key for _, key in moves])
+
+    def _move(self, moves: Sequence[tuple[str, str]]) -> None:
         for name, key in moves:
             with as_writing(key), self._lock(key, fcntl.LOCK_SH):
                 self._into_place(durable.rename, name, key)
-        self._sync([key for _, key in moves])
 
     def _into_place(self, act: Callable[[str, str], None], name: str, key: str) -> None:
         """Do `act(name, path of key)`, with its directory there.
@@ -192,7 +203,11 @@ class Publisher:
 
     def _sync(self, keys: Sequence[str]) -> None:
         with as_writing(", ".join(keys)):
-            durable.sync_changes([os.path.dirname(self.path(key)) for key in keys], self.root, ordered=self._ordered)
+            self._sync_changes([os.path.dirname(self.path(key)) for key in keys])
+
+    def _sync_changes(self, changed: Sequence[str]) -> None:
+        if self._synced:
+            durable.sync_changes(changed, self.root, ordered=self._ordered)
 
     def _prune(self, directory: str) -> str:
         """Remove a directory and those above it, as far as they are empty; return the one that stays."""

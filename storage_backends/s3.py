@@ -44,7 +44,9 @@ class S3Backend(StorageBackend):
         check_key(key)
         return await self._in_thread(self._get, key)
 
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
+    ) -> None:
         """See the contract. One request; another one if a condition does not hold."""
         check_key(key)
         if if_absent:
@@ -66,12 +68,12 @@ class S3Backend(StorageBackend):
         check_key(key)
         return await self._in_thread(self._stat, key)
 
-    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None, durable: bool = True) -> None:
         """See the contract. One request."""
         check_key(key)
         await self._in_thread(self._delete, key, if_match)
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
         """See the contract. One request, and one for each thousand keys behind the first."""
         for key in keys:
             check_key(key)

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from storage_backends.base import Upload
+from storage_backends.base import Ready, Upload
 from storage_backends.errors import Misconfigured, StorageError, Unavailable, UploadBusy, VersionMismatch
 from storage_backends.s3_bucket import Bucket, etag_of
 from storage_backends.s3_multipart import MultipartWriter, PartSender, Piece, assemble
@@ -196,18 +196,20 @@ class S3Upload(Upload):
                 yield memoryview(block)
         yield memoryview(self._rest())
 
-    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
+    async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:
         """See the contract."""
-        await to_its_end(asyncio.to_thread(self._commit, key, also))
+        for place, data in first:
+            await to_its_end(asyncio.to_thread(self._bucket.put, place, data))
+        if ready is not None:
+            await ready()
+        await to_its_end(asyncio.to_thread(self._commit, key))
 
-    def _commit(self, key: str, also: Sequence[tuple[str, bytes]]) -> None:
+    def _commit(self, key: str) -> None:
         try:
             self._place(key)
         except StorageError:
             self._drop()
             raise
-        for place, data in also:
-            self._bucket.put(place, data)
         self._forget()
 
     def _place(self, key: str) -> None:

@@ -1,5 +1,6 @@
 """Blobs: end-2 (GET, HEAD) and end-10 (DELETE)."""
 
+from auth.access import Action
 from registry.api.errors import DeletionDisabled
 from registry.api.options import ApiOptions
 from registry.api.parsing import byte_range, matches_etag
@@ -47,7 +48,9 @@ class Blobs:
     async def head(self, request: Request) -> Answer:
         """end-2: whether the blob is there, and its size."""
         digest = Digest.parse(request.route.argument)
-        size = await self._registry.blobs.size(request.name, digest)
+        caller = request.caller
+        pushes = caller.may(Action.PUSH, request.name) and not caller.policy.read_only  # and leaves out what is there
+        size = await self._registry.blobs.size(request.name, digest, renew=pushes)
         return Answer(200, _headers(digest), length=size)
 
     async def delete(self, request: Request) -> Answer:

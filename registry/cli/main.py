@@ -8,6 +8,7 @@ import typer
 from registry import __version__
 from registry.cli import auth_commands, config_commands, output, policy, storage, tokens, users
 from registry.cli.failure import FAILED, Failure
+from registry.cli.gc import gc
 from registry.cli.health import health
 from registry.cli.reindex import reindex
 from registry.cli.serve import serve
@@ -18,6 +19,7 @@ Examples:
   cargohold serve --root /srv/registry --listen unix:/run/cargohold.sock
   cargohold config default > cargohold.yml          every setting, explained
   cargohold serve --config cargohold.yml
+  cargohold gc --dry-run                            what nobody needs any more
   cargohold user add alice                          somebody who may log in, with auth.enabled
   cargohold token create --name ci --scope 'team/*:pull,push'
 
@@ -34,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command()(serve)
+app.command()(gc)
 app.command()(reindex)
 app.command()(health)
 app.add_typer(users.app, name="user")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown
+from registry.content.leases import Leases
 from registry.content.names import RepositoryName
-from storage_backends.base import StorageBackend
+from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound
 from storage_backends.sendable import Sendable
 
@@ -20,18 +21,18 @@ class BlobStore:
     """Blobs by repository and digest."""
 
     backend: StorageBackend
+    leases: Leases
 
     async def is_linked(self, name: RepositoryName, digest: Digest) -> bool:
         """True if the repository's link to the blob is there and whole."""
-        try:
-            link = await self.backend.stat(keyspace.layer_link(name, digest))
-        except NotFound:
-            return False
-        return link.size == len(digest.algorithm) + 1 + len(digest.encoded)
+        return await self._link(name, digest) is not None
 
-    async def size(self, name: RepositoryName, digest: Digest) -> int:
-        """The blob's size in bytes. Raises `BlobUnknown`."""
-        if await self.is_linked(name, digest):
+    async def size(self, name: RepositoryName, digest: Digest, *, renew: bool = False) -> int:
+        """The blob's size in bytes. Raises `BlobUnknown`. With `renew` the blob stays for whoever uses it now."""
+        link = await self._link(name, digest)
+        if link is not None:
+            if renew and await self.leases.renew(link, digest) and not await self.is_linked(name, digest):
+                raise _unknown(name, digest)
             try:
                 return (await self.backend.stat(keyspace.blob(digest))).size
             except NotFound:
@@ -68,13 +69,20 @@ class BlobStore:
         return True
 
     async def link(self, name: RepositoryName, digest: Digest) -> None:
-        """Make the blob part of the repository; durable on return."""
-        await self.backend.put(keyspace.layer_link(name, digest), str(digest).encode())
+        """Make the blob part of the repository; durable on return. If its bytes are there then, they stay."""
+        await self.leases.link(keyspace.layer_link(name, digest), digest)
 
     async def unlink(self, name: RepositoryName, digest: Digest) -> None:
         """Take the blob out of the repository; the bytes stay, others may have it too. Raises `BlobUnknown`."""
         await self.size(name, digest)
         await self.backend.delete(keyspace.layer_link(name, digest))
+
+    async def _link(self, name: RepositoryName, digest: Digest) -> ObjectInfo | None:
+        try:
+            link = await self.backend.stat(keyspace.layer_link(name, digest))
+        except NotFound:
+            return None
+        return link if link.size == len(digest.algorithm) + 1 + len(digest.encoded) else None
 
 
 def _unknown(name: RepositoryName, digest: Digest) -> BlobUnknown:

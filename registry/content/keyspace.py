@@ -13,6 +13,11 @@ cargohold/v1/                                         ours, beside it
 ├── tmp/                                              the filesystem backend's scratch
 ├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
+├── gc/                                               what pushes and the collector tell each other: `leases`
+│   ├── collector                                     who collects, and whether it is at work
+│   ├── intents/<uuid>                                what a manifest push that is under way relies on
+│   ├── touched/<uuid>                                what is relied upon since the collector is at work
+│   └── condemned/<2 hex>                             digests that go now, unless somebody needs them
 └── repositories/<name>/
     ├── _media_types/<alg>/<hex>                      media type as pushed, where the bytes do not say it
     ├── _referrers/<alg>/<hex>/<alg>:<hex>            descriptor of a referrer, by subject         (can be rebuilt)
@@ -32,11 +37,27 @@ SCRATCH = "cargohold/v1/tmp"
 AUTH = "cargohold/v1/auth/"
 UPLOADS = "cargohold/v1/uploads/"
 MANIFESTS = "_manifests"
+LAYERS = "_layers"
+BLOBS = "docker/registry/v2/blobs/"
+COLLECTOR = "cargohold/v1/gc/collector"
+INTENTS = "cargohold/v1/gc/intents/"
+TOUCHED = "cargohold/v1/gc/touched/"
+CONDEMNED = "cargohold/v1/gc/condemned/"
 
 
 def blob(digest: Digest) -> str:
     """The bytes of a blob or manifest."""
     return f"docker/registry/v2/blobs/{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}/data"
+
+
+def blobs(algorithm: str, shard: str) -> str:
+    """The prefix of the blobs whose digests begin with two hex digits: `<hex>/data` follows."""
+    return f"{BLOBS}{algorithm}/{shard}/"
+
+
+def condemned(shard: str) -> str:
+    """Of the digests that begin with two hex digits those that the collector is about to remove."""
+    return f"{CONDEMNED}{shard}"
 
 
 def repository(name: str) -> str:
@@ -49,7 +70,7 @@ def layer_link(name: RepositoryName, digest: Digest) -> str:
     return f"{REPOSITORIES}{name}/_layers/{digest.algorithm}/{digest.encoded}/link"
 
 
-def layers(name: RepositoryName) -> str:
+def layers(name: str) -> str:
     """The prefix of a repository's blob links."""
     return f"{REPOSITORIES}{name}/_layers/"
 
@@ -59,7 +80,7 @@ def revision_link(name: RepositoryName, digest: Digest) -> str:
     return f"{REPOSITORIES}{name}/_manifests/revisions/{digest.algorithm}/{digest.encoded}/link"
 
 
-def revisions(name: RepositoryName) -> str:
+def revisions(name: str) -> str:
     """The prefix of a repository's manifest links: `<alg>/<hex>/link` follows."""
     return f"{REPOSITORIES}{name}/_manifests/revisions/"
 
@@ -100,6 +121,11 @@ def media_type(name: RepositoryName, digest: Digest) -> str:
     return f"{OWN_REPOSITORIES}{name}/_media_types/{digest.algorithm}/{digest.encoded}"
 
 
+def media_types(name: str) -> str:
+    """The prefix of the media types that a repository keeps: `<alg>/<hex>` follows."""
+    return f"{OWN_REPOSITORIES}{name}/_media_types/"
+
+
 def referrers(name: RepositoryName, subject: Digest) -> str:
     """The prefix of the referrers of one manifest."""
     return f"{OWN_REPOSITORIES}{name}/_referrers/{subject.algorithm}/{subject.encoded}/"
@@ -110,7 +136,7 @@ def referrer(name: RepositoryName, subject: Digest, digest: Digest) -> str:
     return f"{referrers(name, subject)}{digest}"
 
 
-def all_referrers(name: RepositoryName) -> str:
+def all_referrers(name: str) -> str:
     """The prefix of all referrer entries of a repository."""
     return f"{OWN_REPOSITORIES}{name}/_referrers/"
 

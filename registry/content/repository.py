@@ -20,6 +20,7 @@ from registry.content.errors import (
     ReferencesUnknown,
 )
 from registry.content.immutable_tags import Covers, ImmutableTags, nothing
+from registry.content.leases import Leases
 from registry.content.manifest_store import ManifestStore, StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
@@ -40,6 +41,8 @@ class Rules:
     check_references: bool = True
     allow_sparse_indexes: bool = False
     allow_foreign_layers: bool = True
+    grace_seconds: float = 3600.0
+    """For so long garbage collection leaves alone what was pushed and is not needed yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class Registry:
 
     def __init__(self, backend: StorageBackend, rules: Rules, immutable: Covers = nothing) -> None:
         self.rules = rules
-        self.blobs = BlobStore(backend)
-        self.uploads = UploadSessions(backend, rules.max_blob_bytes)
+        self._leases = Leases(backend, rules.grace_seconds)
+        self.blobs = BlobStore(backend, self._leases)
+        self.uploads = UploadSessions(backend, self._leases, rules.max_blob_bytes)
         self._backend = backend
         self._manifests = ManifestStore(backend)
         self._tags = TagStore(backend)
@@ -67,9 +71,10 @@ class Registry:
     async def mount(self, name: RepositoryName, digest: Digest, source: RepositoryName | None) -> bool:
         """Make a blob of `source` (of any repository if None) part of this one; False if it is not there (end-11)."""
         there = await (self.blobs.has_bytes(digest) if source is None else self.blobs.has(source, digest))
-        if there:
-            await self.blobs.link(name, digest)
-        return there
+        if not there:
+            return False
+        await self.blobs.link(name, digest)
+        return await self.blobs.has_bytes(digest)  # nobody may have needed it until the link was there
 
     async def get_manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
         """A manifest by tag or digest (end-3). Raises `ManifestUnknown`."""
@@ -99,8 +104,14 @@ class Registry:
         for tag in moved:
             if self._immutable.has(name, tag):
                 await self._tags.check_free(name, tag, digest)
-        await self._check_references(name, manifest)
-        await self._store(name, digest, data, manifest, moved)
+        needed = (digest, *(descriptor.digest for descriptor in (*manifest.blobs, *manifest.manifests)))
+        async with self._leases.intent(needed) as intent:
+            while True:
+                await self._check_references(name, manifest)
+                await self._store(name, digest, data, manifest, moved)
+                if await intent.stands():
+                    break
+                await intent.write()  # this process was stopped for an hour: nothing that was found is sure any more
         return PushedManifest(digest, moved, manifest.subject.digest if manifest.subject else None)
 
     async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:

@@ -28,12 +28,13 @@ async def side_by_side(backend: StorageBackend, work: Callable[[A], Awaitable[B]
     return found
 
 
-async def batches(backend: StorageBackend, source: AsyncIterator[A]) -> AsyncIterator[list[A]]:
-    """The items of `source`, as many at a time as are worth asking about side by side."""
+async def batches(backend: StorageBackend, source: AsyncIterator[A], least: int = 1) -> AsyncIterator[list[A]]:
+    """The items of `source`, as many at a time as are worth asking about side by side, or `least` if that is more."""
+    size = max(backend.concurrency, least)
     batch: list[A] = []
     async for item in source:
         batch.append(item)
-        if len(batch) == backend.concurrency:
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:

@@ -27,6 +27,7 @@ from registry.content.errors import (
     UploadConflict,
     UploadUnknown,
 )
+from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from storage_backends.base import StorageBackend, Upload
 from storage_backends.errors import NotFound, StorageFull, Unavailable, UploadBusy
@@ -88,8 +89,9 @@ class Session:
 class UploadSessions:
     """All upload sessions of a storage."""
 
-    def __init__(self, backend: StorageBackend, max_blob_bytes: int = 0) -> None:
+    def __init__(self, backend: StorageBackend, leases: Leases, max_blob_bytes: int = 0) -> None:
         self._backend = backend
+        self._leases = leases
         self._max_blob_bytes = max_blob_bytes
         self._hashers: OrderedDict[str, Hasher] = OrderedDict()
 
@@ -141,7 +143,7 @@ class UploadSessions:
                 await self._forget(session, upload)
                 raise _wrong_digest(found, digest, upload.size)
             try:
-                await upload.commit(keyspace.blob(digest), [_link(session.name, digest)])
+                await self._commit(upload, session.name, digest)
             except Unavailable:
                 await self._save(session, upload, hasher)  # so that the client can try the commit again
                 raise
@@ -154,12 +156,17 @@ class UploadSessions:
             await body.pump(self._writer(upload, hasher, self._limit(0, None)))
             if hasher.digest() != digest:
                 raise _wrong_digest(hasher.digest(), digest, upload.size)
-            await upload.commit(keyspace.blob(digest), [_link(name, digest)])
+            await self._commit(upload, name, digest)
 
     async def cancel(self, session: Session) -> None:
         """Forget a session and its bytes (end-14). Raises `UploadUnknown`, `UploadConflict`."""
         async with self._hold(session) as upload:
             await self._forget(session, upload)
+
+    async def _commit(self, upload: Upload, name: RepositoryName, digest: Digest) -> None:
+        """The link first: it keeps the collector from bytes that may be there already, and are about to be replaced."""
+        link = keyspace.layer_link(name, digest)
+        await upload.commit(keyspace.blob(digest), [(link, str(digest).encode())], self._leases.relying(link, digest))
 
     async def _forget(self, session: Session, upload: Upload) -> None:
         self._hashers.pop(session.key, None)
@@ -257,10 +264,6 @@ def _too_long(start: int, chunk: ChunkRange | None, limit: int) -> SizeInvalid:
     if chunk is not None and limit == start + chunk.length:
         return SizeInvalid(f"the body is longer than its Content-Range of {chunk.length} bytes")
     return BlobTooLarge(f"the blob is larger than the {limit} bytes that this registry accepts")
-
-
-def _link(name: RepositoryName, digest: Digest) -> tuple[str, bytes]:
-    return keyspace.layer_link(name, digest), str(digest).encode()
 
 
 def _wrong_digest(found: Digest, wanted: Digest, size: int) -> DigestInvalid:

@@ -1,42 +1,49 @@
-"""Work that a server does by itself from time to time: forgetting uploads that nobody goes on with.
+"""Work that a server does by itself from time to time.
 
-Every worker of every replica does it; what one has removed another does not find. Knows a function to call; must not
-know what it removes.
+Every worker of every replica does it; the chores see to it that this does no harm. Knows functions to call; must not
+know what they do.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-_INTERVAL_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do every `interval` seconds; `work` returns what is worth telling, or nothing."""
+
+    name: str
+    work: Callable[[], Awaitable[str]]
+    interval: float
+
+
 @asynccontextmanager
-async def housekeeping(
-    expire: Callable[[], Awaitable[int]], interval: float = _INTERVAL_SECONDS
-) -> AsyncIterator[None]:
-    """While the context lasts, call `expire` every `interval` seconds, the first time somewhere within the first."""
-    task = asyncio.create_task(_repeat(expire, interval))
+async def housekeeping(chores: Sequence[Chore]) -> AsyncIterator[None]:
+    """While the context lasts, do each chore again and again, the first time somewhere within its interval."""
+    tasks = [asyncio.create_task(_repeat(chore)) for chore in chores]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _repeat(expire: Callable[[], Awaitable[int]], interval: float) -> None:
-    pause = random.uniform(0, interval)  # noqa: S311  # workers that start together shall not all look at once
+async def _repeat(chore: Chore) -> None:
+    pause = random.uniform(0, chore.interval)  # noqa: S311  # workers that start together shall not all look at once
     while True:
         await asyncio.sleep(pause)
-        pause = interval
+        pause = chore.interval
         try:
-            count = await expire()
+            told = await chore.work()
         except Exception:
-            _log.exception("abandoned uploads could not be removed; trying again in %d s", interval)
+            _log.exception("%s failed; trying again in %d s", chore.name, chore.interval)
         else:
-            if count:
-                _log.info("removed %d abandoned uploads", count)
+            if told:
+                _log.info("%s", told)

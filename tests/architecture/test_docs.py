@@ -34,6 +34,8 @@ def as_documented(text: str) -> object:
         return known[word]
     if re.fullmatch(r"[0-9]+(?:[KMG]iB)?", word):
         return parse_size(word)
+    if re.fullmatch(r"[0-9]+\.[0-9]+", word):
+        return float(word)
     return word.strip('"').removeprefix("./")
 
 

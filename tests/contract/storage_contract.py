@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from storage_backends.base import StorageBackend, Upload
-from storage_backends.errors import AlreadyExists, InvalidKey, NotFound, UploadBusy, VersionMismatch
+from storage_backends.errors import AlreadyExists, InvalidKey, NotFound, Unavailable, UploadBusy, VersionMismatch
 from storage_backends.sendable import FileRegion, Sendable
 
 Reopen = Callable[[], StorageBackend]
@@ -234,6 +234,58 @@ class StorageContract:
         with pytest.raises(NotFound):
             async with backend.open_upload("up/1"):
                 pass
+
+    async def test_what_goes_first_is_there_before_the_upload_becomes_visible(
+        self, backend: StorageBackend, reopen: Reopen
+    ) -> None:
+        other = reopen()
+
+        async def ready() -> None:
+            assert (await other.get("link")).data == b"x"
+            with pytest.raises(NotFound):
+                await other.stat("k")
+
+        await upload(backend, "up/1", b"bytes")
+        async with backend.open_upload("up/1") as writer:
+            await writer.commit("k", [("link", b"x")], ready)
+
+        assert (await other.get("k")).data == b"bytes"
+
+    async def test_an_upload_that_was_not_ready_can_be_committed_later(self, backend: StorageBackend) -> None:
+        async def not_ready() -> None:
+            raise Unavailable("not now")
+
+        await upload(backend, "up/1", b"bytes")
+        async with backend.open_upload("up/1") as writer:
+            with pytest.raises(Unavailable):
+                await writer.commit("k", [("link", b"x")], not_ready)
+        with pytest.raises(NotFound):
+            await backend.stat("k")
+
+        async with backend.open_upload("up/1") as writer:
+            await writer.commit("k", [("link", b"x")])
+        assert (await backend.get("k")).data == b"bytes"
+
+    async def test_what_need_not_be_durable_is_seen_by_all_at_once(
+        self, backend: StorageBackend, reopen: Reopen
+    ) -> None:
+        other = reopen()
+        await backend.put("a/b", b"1", durable=False)
+        version = (await other.stat("a/b")).version
+        await backend.put("a/b", b"22", if_match=version, durable=False)
+        with pytest.raises(VersionMismatch):
+            await backend.put("a/b", b"3", if_match=version, durable=False)
+        with pytest.raises(AlreadyExists):
+            await other.put("a/b", b"3", if_absent=True, durable=False)
+        assert (await other.get("a/b")).data == b"22"
+
+        await backend.delete("a/b", durable=False)
+        with pytest.raises(NotFound):
+            await other.get("a/b")
+        for key in ("c", "d"):
+            await backend.put(key, b"", durable=False)
+        await backend.delete_many(["c", "d"], durable=False)
+        assert (await other.list("")).entries == ()
 
     async def test_what_was_saved_stays_when_the_writer_fails(self, backend: StorageBackend, reopen: Reopen) -> None:
         await backend.create_upload("up/1")

@@ -16,7 +16,7 @@ from tests.faults.steps import Steps, fail_with
 async def _upload(backend: StorageBackend) -> None:
     async with backend.new_upload("new/target") as writer:
         writer.write(memoryview(b"bytes"))
-        await writer.commit("new/target", also=[("new/link", b"")])
+        await writer.commit("new/target", first=[("new/link", b"")])
 
 
 _CHANGES: dict[str, Callable[[StorageBackend], Awaitable[object]]] = {

@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid, RangeOutOfOrder, SizeInvalid, UploadInterrupted, UploadUnknown
+from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from registry.content.upload_sessions import ChunkRange, Session, UploadSessions
 from storage_backends.errors import NotFound, StorageFull, Unavailable
@@ -34,7 +35,7 @@ class Uploads(RuleBasedStateMachine):
         """Empty storage, fresh processes."""
         self._loop = asyncio.new_event_loop()
         self._backend = FailingBackend()
-        self._processes = [UploadSessions(self._backend) for _ in range(_PROCESSES)]
+        self._processes = [UploadSessions(self._backend, Leases(self._backend, 3600)) for _ in range(_PROCESSES)]
         self._held: dict[Session, bytes] = {}
         self._blobs: set[bytes] = set()
 
@@ -116,7 +117,7 @@ class Uploads(RuleBasedStateMachine):
     @rule(process=_PROCESS)
     def restart(self, process: int) -> None:
         """A process ends; another takes its place and remembers nothing."""
-        self._processes[process] = UploadSessions(self._backend)
+        self._processes[process] = UploadSessions(self._backend, Leases(self._backend, 3600))
 
     @rule(session=consumes(sessions), process=_PROCESS, blocks=_BLOCKS, algorithm=st.sampled_from(["sha256", "sha512"]))
     def finish(self, session: Session, process: int, blocks: list[bytes], algorithm: str) -> None:

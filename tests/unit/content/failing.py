@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from storage_backends.base import Upload
+from storage_backends.base import Ready, Upload
 from storage_backends.memory import MemoryBackend
 from storage_backends.waiting import to_its_end
 
@@ -51,11 +51,11 @@ class _Upload(Upload):
         """See the contract."""
         return self._inner.read_blocks()
 
-    async def commit(self, key: str, also: Sequence[tuple[str, bytes]] = ()) -> None:
+    async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:
         """See the contract."""
         if self._backend.commit_error is not None:
             raise self._backend.commit_error
-        await self._inner.commit(key, also)
+        await self._inner.commit(key, first, ready)
 
     async def abort(self) -> None:
         """See the contract."""

@@ -50,10 +50,12 @@ class SteppingBackend(StorageBackend):
         await self._pass("get", key)
         return await self._inner.get(key)
 
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
+    ) -> None:
         """See the contract."""
         await self._pass("put", key)
-        await self._inner.put(key, data, if_absent=if_absent, if_match=if_match)
+        await self._inner.put(key, data, if_absent=if_absent, if_match=if_match, durable=durable)
 
     async def put_many(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See the contract."""
@@ -65,15 +67,15 @@ class SteppingBackend(StorageBackend):
         await self._pass("stat", key)
         return await self._inner.stat(key)
 
-    async def delete(self, key: str, *, if_match: str | None = None) -> None:
+    async def delete(self, key: str, *, if_match: str | None = None, durable: bool = True) -> None:
         """See the contract."""
         await self._pass("delete", key)
-        await self._inner.delete(key, if_match=if_match)
+        await self._inner.delete(key, if_match=if_match, durable=durable)
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    async def delete_many(self, keys: Sequence[str], *, durable: bool = True) -> None:
         """See the contract."""
         await self._pass("delete_many", *keys)
-        await self._inner.delete_many(keys)
+        await self._inner.delete_many(keys, durable=durable)
 
     async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Listing:
         """See the contract."""

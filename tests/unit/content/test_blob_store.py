@@ -6,6 +6,7 @@ from registry.content import keyspace
 from registry.content.blob_store import BlobStore
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown
+from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from storage_backends.memory import MemoryBackend
 from storage_backends.sendable import ByteStream
@@ -17,7 +18,7 @@ _DIGEST = Digest.of(_DATA)
 
 @pytest.fixture
 def blobs(backend: MemoryBackend) -> BlobStore:
-    return BlobStore(backend)
+    return BlobStore(backend, Leases(backend, 3600))
 
 
 async def _read(blobs: BlobStore, name: RepositoryName, start: int = 0, length: int | None = None) -> bytes:
@@ -30,7 +31,7 @@ async def _read(blobs: BlobStore, name: RepositoryName, start: int = 0, length: 
 
 async def _put(backend: MemoryBackend, name: RepositoryName) -> None:
     await backend.put(keyspace.blob(_DIGEST), _DATA)
-    await BlobStore(backend).link(name, _DIGEST)
+    await BlobStore(backend, Leases(backend, 3600)).link(name, _DIGEST)
 
 
 async def test_a_linked_blob_is_served_whole_or_in_part(

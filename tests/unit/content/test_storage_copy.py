@@ -30,6 +30,7 @@ _OBJECTS = {
 _LEFT_OUT = {
     f"{keyspace.UPLOADS}one": b"half",
     f"{keyspace.SCRATCH}/x": b"scratch",
+    keyspace.COLLECTOR: b"[]",
     f"{keyspace.REPOSITORIES}team/app/_uploads/1/data": b"half",
 }
 
@@ -42,7 +43,9 @@ class _Recording(MemoryBackend):
         self.order: list[str] = []
         self.room = room
 
-    async def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    async def put(
+        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
+    ) -> None:
         if not self.room:
             raise Unavailable("the storage is gone")
         self.room -= 1

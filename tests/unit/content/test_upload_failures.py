@@ -7,6 +7,7 @@ import pytest
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import UploadConflict
+from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from registry.content.upload_sessions import ChunkRange, UploadSessions
 from storage_backends.errors import StorageFull, Unavailable
@@ -26,7 +27,7 @@ def backend() -> FailingBackend:
 
 @pytest.fixture
 def uploads(backend: FailingBackend) -> UploadSessions:
-    return UploadSessions(backend)
+    return UploadSessions(backend, Leases(backend, 3600))
 
 
 @pytest.mark.parametrize("room", _ROOM)
@@ -122,7 +123,7 @@ async def test_the_hash_of_bytes_that_did_not_arrive_is_never_believed(
         await uploads.append(session, Poured(_DATA))
     backend.write_error = None
     other = bytes(len(_DATA))
-    await UploadSessions(backend).append(session, Poured(other))
+    await UploadSessions(backend, Leases(backend, 3600)).append(session, Poured(other))
 
     await uploads.finish(session, Digest.of(other), Poured())
 

@@ -17,6 +17,7 @@ from registry.content.errors import (
     UploadInterrupted,
     UploadUnknown,
 )
+from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from registry.content.upload_sessions import ChunkRange, Session, UploadSessions
 from storage_backends.memory import MemoryBackend
@@ -28,7 +29,7 @@ _DIGEST = Digest.of(_DATA)
 
 @pytest.fixture
 def uploads(backend: MemoryBackend) -> UploadSessions:
-    return UploadSessions(backend)
+    return UploadSessions(backend, Leases(backend, 3600))
 
 
 async def _blob(backend: MemoryBackend, name: RepositoryName, digest: Digest) -> bytes:
@@ -71,12 +72,12 @@ async def test_a_whole_blob_in_one_body(backend: MemoryBackend, uploads: UploadS
 async def test_a_session_goes_on_in_any_process_and_after_a_restart(
     backend: MemoryBackend, name: RepositoryName
 ) -> None:
-    session = await UploadSessions(backend).begin(name)
+    session = await UploadSessions(backend, Leases(backend, 3600)).begin(name)
     for number, block in enumerate((b"the ", b"quick ", b"brown ", b"fox")):
-        process = UploadSessions(backend)
+        process = UploadSessions(backend, Leases(backend, 3600))
         assert await process.offset(session) == len(b"the quick brown fox"[: [0, 4, 10, 16][number]])
         await process.append(Session.parse(name, session.id), Poured(block))
-    await UploadSessions(backend).finish(session, _DIGEST, Poured())
+    await UploadSessions(backend, Leases(backend, 3600)).finish(session, _DIGEST, Poured())
 
     assert await _blob(backend, name, _DIGEST) == _DATA
 
@@ -84,7 +85,7 @@ async def test_a_session_goes_on_in_any_process_and_after_a_restart(
 async def test_processes_that_take_turns_never_believe_an_old_hash(
     backend: MemoryBackend, name: RepositoryName
 ) -> None:
-    one, two = UploadSessions(backend), UploadSessions(backend)
+    one, two = UploadSessions(backend, Leases(backend, 3600)), UploadSessions(backend, Leases(backend, 3600))
     session = await one.begin(name)
 
     await one.append(session, Poured(b"the "))
@@ -130,7 +131,7 @@ async def test_one_connection_never_reads_the_blob_again(
 
     session = await uploads.begin(name)
     await uploads.append(session, Poured(b"the quick "))
-    await UploadSessions(backend).finish(session, _DIGEST, Poured(b"brown fox"))
+    await UploadSessions(backend, Leases(backend, 3600)).finish(session, _DIGEST, Poured(b"brown fox"))
     assert read == [19]
 
 
@@ -138,9 +139,9 @@ async def test_a_process_that_only_ends_the_upload_of_another_reads_nothing_agai
     backend: MemoryBackend, name: RepositoryName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = _count_reading(monkeypatch)
-    session = await UploadSessions(backend).begin(name)
-    await UploadSessions(backend).append(session, Poured(_DATA))
-    await UploadSessions(backend).finish(session, _DIGEST, Poured())
+    session = await UploadSessions(backend, Leases(backend, 3600)).begin(name)
+    await UploadSessions(backend, Leases(backend, 3600)).append(session, Poured(_DATA))
+    await UploadSessions(backend, Leases(backend, 3600)).finish(session, _DIGEST, Poured())
 
     assert await _blob(backend, name, _DIGEST) == _DATA
     assert read == []
@@ -150,12 +151,12 @@ async def test_a_process_that_appends_to_the_upload_of_another_leaves_the_readin
     backend: MemoryBackend, name: RepositoryName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = _count_reading(monkeypatch)
-    session = await UploadSessions(backend).begin(name)
+    session = await UploadSessions(backend, Leases(backend, 3600)).begin(name)
     for block in (b"the ", b"quick ", b"brown ", b"fox"):
-        await UploadSessions(backend).append(session, Poured(block))
+        await UploadSessions(backend, Leases(backend, 3600)).append(session, Poured(block))
     assert read == []
 
-    await UploadSessions(backend).finish(session, _DIGEST, Poured())
+    await UploadSessions(backend, Leases(backend, 3600)).finish(session, _DIGEST, Poured())
     assert read == [19]
 
 
@@ -228,7 +229,7 @@ async def test_a_body_that_is_not_as_long_as_its_range_leaves_the_session_as_it_
 async def test_a_blob_beyond_the_limit_is_refused_before_it_is_stored(
     backend: MemoryBackend, name: RepositoryName
 ) -> None:
-    uploads = UploadSessions(backend, max_blob_bytes=10)
+    uploads = UploadSessions(backend, Leases(backend, 3600), max_blob_bytes=10)
     session = await uploads.begin(name)
     await uploads.append(session, Poured(b"the "))
 
@@ -300,7 +301,7 @@ async def test_a_session_has_one_writer_at_a_time(
     first = asyncio.create_task(uploads.finish(session, _DIGEST, body))
     await body.begun.wait()
 
-    for process in (uploads, UploadSessions(backend)):
+    for process in (uploads, UploadSessions(backend, Leases(backend, 3600))):
         for attempt in (
             process.append(session, Poured(b"lie")),
             process.append(session, Poured(b"lie"), ChunkRange(0, 2)),

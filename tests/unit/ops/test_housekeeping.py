@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from registry.ops.housekeeping import housekeeping
+from registry.ops.housekeeping import Chore, housekeeping
 
 pytestmark = pytest.mark.anyio
 
@@ -14,29 +14,29 @@ async def test_uploads_are_expired_again_and_again_and_after_a_failure_too(caplo
     calls = 0
     enough = asyncio.Event()
 
-    async def expire() -> int:
+    async def expire() -> str:
         nonlocal calls
         calls += 1
         if calls == 4:
             enough.set()
         if calls == 2:
             raise OSError("the disk is away")
-        return calls
+        return f"removed {calls} abandoned uploads"
 
     with caplog.at_level(logging.INFO):
-        async with housekeeping(expire, interval=0.001):
+        async with housekeeping([Chore("removing uploads", expire, 0.001)]):
             await asyncio.wait_for(enough.wait(), 10)
     assert "removed 1 abandoned uploads" in caplog.text
-    assert "could not be removed; trying again" in caplog.text
+    assert "removing uploads failed; trying again" in caplog.text
     assert "the disk is away" in caplog.text
 
 
 async def test_it_ends_with_the_server() -> None:
-    async def expire() -> int:
+    async def expire() -> str:
         await asyncio.sleep(3600)
-        return 0
+        return ""
 
     before = asyncio.all_tasks()
-    async with housekeeping(expire, interval=0.0):
-        assert len(asyncio.all_tasks() - before) == 1
+    async with housekeeping([Chore("one", expire, 0.0), Chore("two", expire, 0.0)]):
+        assert len(asyncio.all_tasks() - before) == 2
     assert asyncio.all_tasks() == before

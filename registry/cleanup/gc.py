@@ -1,0 +1,182 @@
+"""One cycle of garbage collection: mark, then shard by shard condemn, look again, claim, remove.
+
+Drives the collector's side of `leases`; what is safe, and why, is said there. What a cycle has removed stays removed if
+it is stopped; the next one begins by itself where there is something left.
+"""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from registry.cleanup import repositories
+from registry.cleanup.leftovers import Leftovers
+from registry.cleanup.mark import Marker
+from registry.cleanup.pace import Pace
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.leases import Collector, storage_time
+from registry.content.side_by_side import batches, side_by_side
+from storage_backends.base import ObjectInfo, StorageBackend
+from storage_backends.errors import NotFound
+
+_CLAIM = 100
+"""So many digests go at a time; who needs one of them again has to wait until all of these are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to collect; times in seconds. `share` of the time is worked; of each tag's past `tag_history` manifests are
+    remembered (None: all).
+    """
+
+    grace: float = 3600.0
+    share: float = 1.0
+    lease: float = 300.0
+    upload_lifetime: float = 7 * 86400.0
+    tag_history: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Collected:
+    """How far a cycle is, and what has come of it (of a dry run: what would have); sizes in bytes."""
+
+    stage: str = "looking"
+    repositories: int = 0
+    manifests: int = 0
+    links: int = 0
+    blobs: int = 0
+    removed_links: int = 0
+    removed_blobs: int = 0
+    freed: int = 0
+    removed_sessions: int = 0
+    removed_history: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.removed_blobs} blobs with {self.freed} bytes, {self.removed_links} links, "
+            f"{self.removed_sessions} uploads, {self.removed_history} entries of tags' history"
+        )
+
+
+@dataclass(slots=True)
+class _Doomed:
+    """What goes with one digest: links and the like first, then the bytes."""
+
+    links: Sequence[str] = ()
+    blob: ObjectInfo | None = None
+
+
+class Collection:
+    """One cycle by `holder` (words that tell people who it is)."""
+
+    def __init__(self, backend: StorageBackend, options: Options, holder: str) -> None:
+        self.collected = Collected()
+        self._backend = backend
+        self._options = options
+        self._collector = Collector(backend, holder, options.lease)
+        self._pace = Pace(options.share)
+        self._now = 0.0
+
+    async def run(self) -> AsyncIterator[Collected]:
+        """Collect; yields now and then how far it is. Raises `CollectorBusy`, `LeaseLost`, `StorageError`."""
+        began = time.monotonic()
+        self._now = await storage_time(self._backend)
+        self.collected.stage = "looking for what is needed"
+        if not self._options.dry_run:
+            await self._collector.begin(self._now)
+            await self._collector.read_intents()
+        async for _ in self._cycle():
+            self.collected.seconds = time.monotonic() - began
+            yield self.collected
+            if not self._options.dry_run:
+                await self._collector.beat()
+        if not self._options.dry_run:
+            await self._collector.end(str(self.collected))
+        self.collected.stage = "done"
+        yield self.collected
+
+    async def _cycle(self) -> AsyncIterator[None]:
+        marker = Marker(self._backend, self._now - self._options.grace, self._pace)
+        async for _ in marker.run():
+            self._count(marker)
+            yield
+        self._count(marker)
+        self.collected.notes += marker.marked.held
+        algorithms = await self._shards()
+        for shard in sorted({*marker.marked.dead, *(shard for shards in algorithms.values() for shard in shards)}):
+            self.collected.stage = f"removing {shard}/ff"
+            doomed = {digest: _Doomed(links) for digest, links in marker.marked.dead.pop(shard, {}).items()}
+            for algorithm in [name for name, shards in algorithms.items() if shard in shards]:
+                async for found in self._dead_blobs(algorithm, shard, marker):
+                    doomed.setdefault(found[0], _Doomed()).blob = found[1]
+                    yield
+            async for _ in self._remove(shard, {str(digest): item for digest, item in doomed.items()}):
+                yield
+        self.collected.stage = "removing leftovers"
+        leftovers = Leftovers(self._backend, self._now, dry_run=self._options.dry_run)
+        self.collected.removed_sessions = await leftovers.sessions(self._options.upload_lifetime)
+        if self._options.tag_history is not None:
+            async for count in leftovers.tag_history(self._options.tag_history, self._now - self._options.grace):
+                self.collected.removed_history += count
+                await self._pace.rest()
+                yield
+        await leftovers.empty_repositories()
+
+    async def _shards(self) -> dict[str, set[str]]:
+        """The shards in which there are blobs, by algorithm."""
+        algorithms = [name async for name in repositories.children(self._backend, keyspace.BLOBS)]
+        return {
+            algorithm: {name async for name in repositories.children(self._backend, f"{keyspace.BLOBS}{algorithm}/")}
+            for algorithm in algorithms
+        }
+
+    def _count(self, marker: Marker) -> None:
+        marked, collected = marker.marked, self.collected
+        collected.repositories, collected.manifests, collected.links = (
+            marked.repositories,
+            marked.manifests,
+            marked.links,
+        )
+
+    async def _dead_blobs(self, algorithm: str, shard: str, marker: Marker) -> AsyncIterator[tuple[Digest, ObjectInfo]]:
+        """The blobs that nobody needs, and that have not just been pushed."""
+        prefix = keyspace.blobs(algorithm, shard)
+        async for batch in batches(self._backend, repositories.children(self._backend, prefix), 64):
+            self.collected.blobs += len(batch)
+            digests = [repositories.parsed(f"{algorithm}:{encoded}") for encoded in batch]
+            unneeded = [digest for digest in digests if digest is not None and digest not in marker.marked.needed]
+            for digest, info in zip(unneeded, await side_by_side(self._backend, self._stat, unneeded), strict=True):
+                if info is not None and info.modified < self._now - self._options.grace:
+                    yield digest, info
+            await self._pace.rest()
+
+    async def _stat(self, digest: Digest) -> ObjectInfo | None:
+        try:
+            return await self._backend.stat(keyspace.blob(digest))
+        except NotFound:
+            return None  # an empty directory
+
+    async def _remove(self, shard: str, doomed: dict[str, _Doomed]) -> AsyncIterator[None]:
+        if not doomed:
+            return
+        if self._options.dry_run:
+            self._add_up(doomed.values())
+            return
+        await self._collector.condemn(shard, doomed)
+        while claimed := await self._collector.claim(shard, _CLAIM):
+            going = [doomed[name] for name in sorted(claimed)]
+            await self._backend.delete_many([key for item in going for key in item.links], durable=False)
+            await self._backend.delete_many([item.blob.key for item in going if item.blob], durable=False)
+            self._add_up(going)
+            await self._pace.rest()
+            yield
+
+    def _add_up(self, gone: Iterable[_Doomed]) -> None:
+        for item in gone:
+            self.collected.removed_links += len(item.links)
+            if item.blob is not None:
+                self.collected.removed_blobs += 1
+                self.collected.freed += item.blob.size

@@ -1,0 +1,75 @@
+"""What lies around and belongs to no digest: abandoned uploads, the past of tags, what is kept of empty repositories.
+
+Nobody ever relies on any of it, so it goes without the collector's protocol.
+"""
+
+from collections.abc import AsyncIterator
+
+from registry.cleanup import repositories
+from registry.content import keyspace
+from storage_backends.base import ObjectInfo, StorageBackend
+from storage_backends.errors import NotFound
+
+
+class Leftovers:
+    """The leftovers of a storage; `now` is its time. A dry run counts and removes nothing."""
+
+    def __init__(self, backend: StorageBackend, now: float, *, dry_run: bool) -> None:
+        self._backend = backend
+        self._now = now
+        self._dry_run = dry_run
+
+    async def sessions(self, lifetime: float) -> int:
+        """Remove uploads that nobody has written to for `lifetime` seconds, ours and another registry's; how many."""
+        removed = 0
+        if not self._dry_run:
+            removed += await self._backend.expire_uploads(keyspace.UPLOADS, lifetime)
+        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+            prefix = f"{keyspace.repository(name)}_uploads/"
+            async for session in repositories.children(self._backend, prefix):
+                keys = [key async for key in repositories.keys(self._backend, f"{prefix}{session}/")]
+                found = [info for key in keys if (info := await self._stat(key)) is not None]
+                if found and max(info.modified for info in found) < self._now - lifetime:
+                    removed += 1
+                    await self._delete(keys)
+        return removed
+
+    async def tag_history(self, kept: int, since: float) -> AsyncIterator[int]:
+        """Forget what tags have named before, but the newest `kept` and what is younger than `since`; how much, tag by
+        tag. What a tag names now is no history.
+        """
+        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+            prefix = f"{keyspace.repository(name)}_manifests/tags/"
+            async for tag in repositories.children(self._backend, prefix):
+                yield await self._forget_history(f"{prefix}{tag}/", kept, since)
+
+    async def empty_repositories(self) -> None:
+        """Remove what we keep of repositories in which nothing is left."""
+        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+            if not await repositories.exists(self._backend, name):
+                await self._delete([f"{keyspace.OWN_REPOSITORIES}{name}/_referrers_complete"])
+
+    async def _forget_history(self, prefix: str, kept: int, since: float) -> int:
+        entries = [entry async for entry in repositories.by_digest(self._backend, f"{prefix}index/", "/link")]
+        if len(entries) <= kept + 1:
+            return 0
+        try:
+            current = (await self._backend.get(f"{prefix}current/link")).data.decode("ascii", "replace")
+        except NotFound:
+            return 0  # no tag
+        past = [entry.key for entry in entries if str(entry.digest) != current]
+        found = [info for key in past if (info := await self._stat(key)) is not None]
+        found.sort(key=lambda info: info.modified, reverse=True)
+        old = [info.key for info in found[kept:] if info.modified < since]
+        await self._delete(old)
+        return len(old)
+
+    async def _stat(self, key: str) -> ObjectInfo | None:
+        try:
+            return await self._backend.stat(key)
+        except NotFound:
+            return None
+
+    async def _delete(self, keys: list[str]) -> None:
+        if keys and not self._dry_run:
+            await self._backend.delete_many(keys, durable=False)

@@ -1,0 +1,179 @@
+"""What is needed now: every manifest of every repository, what each of them names, and what a fresh link protects.
+
+Reads only. What is needed is kept as 64 bits of each digest: two that agree in them are both kept, so that a mistake
+here never loses anything, and a million blobs cost some 90 MB.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry.cleanup import repositories
+from registry.cleanup.pace import Pace
+from registry.cleanup.repositories import Entry
+from registry.content import keyspace, strict_json
+from registry.content.digest import Digest
+from registry.content.errors import DigestInvalid
+from registry.content.side_by_side import batches, side_by_side
+from storage_backends.base import StorageBackend
+from storage_backends.errors import NotFound
+
+_LISTS = ("layers", "blobs", "manifests")
+_ANY_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+
+class DigestSet:
+    """Digests, in little memory: `in` is true for every member, and hardly ever for another one."""
+
+    __slots__ = ("_bits",)
+
+    def __init__(self) -> None:
+        self._bits: set[int] = set()
+
+    def add(self, digest: Digest) -> None:
+        """Take it in."""
+        self._bits.add(int(digest.encoded[:16], 16))
+
+    def update(self, other: "DigestSet") -> None:
+        """Take in all of another set."""
+        self._bits |= other._bits
+
+    def __contains__(self, digest: Digest) -> bool:
+        return int(digest.encoded[:16], 16) in self._bits
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+
+@dataclass(slots=True)
+class Marked:
+    """What a look at all repositories has found. `dead` has keys that nobody needs, by shard and digest: a link, or
+    what is known of a manifest that is gone.
+    """
+
+    needed: DigestSet = field(default_factory=DigestSet)
+    dead: dict[str, dict[Digest, list[str]]] = field(default_factory=lambda: defaultdict(dict))
+    repositories: int = 0
+    manifests: int = 0
+    links: int = 0
+    dead_links: int = 0
+    held: list[str] = field(default_factory=list)
+    """Why some repositories keep everything, in words."""
+
+    def condemn(self, digest: Digest, key: str) -> None:
+        """Nobody needs what lies at `key`, which belongs to a digest."""
+        self.dead[digest.encoded[:2]].setdefault(digest, []).append(key)
+
+
+class Marker:
+    """One look. Links that are younger than `since` (seconds since the epoch) protect what they name."""
+
+    def __init__(self, backend: StorageBackend, since: float, pace: Pace) -> None:
+        self.marked = Marked()
+        self._backend = backend
+        self._since = since
+        self._pace = pace
+
+    async def run(self) -> AsyncIterator[str]:
+        """Look at everything, a repository at a time; yields after every step of some milliseconds where it is."""
+        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+            self.marked.repositories += 1
+            async for _ in self._repository(name):
+                await self._pace.rest()
+                yield name
+        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+            await self._about_manifests(name)
+            await self._pace.rest()
+            yield name
+
+    async def _repository(self, name: str) -> AsyncIterator[None]:
+        named = DigestSet()
+        whole = True
+        revisions = repositories.by_digest(self._backend, keyspace.revisions(name), "/link")
+        async for batch in batches(self._backend, revisions, 64):
+            for found in await side_by_side(self._backend, self._references, batch):
+                if found is None:
+                    whole = False
+                for digest in found or ():
+                    named.add(digest)
+            self.marked.manifests += len(batch)
+            yield
+        self.marked.needed.update(named)
+        async for batch in batches(self._backend, self._unnamed_links(name, named if whole else None), 64):
+            fresh = await side_by_side(self._backend, self._is_fresh, batch)
+            for entry, is_fresh in zip(batch, fresh, strict=True):
+                if entry.digest is None:
+                    continue
+                if is_fresh or not whole:
+                    self.marked.needed.add(entry.digest)
+                else:
+                    self.marked.condemn(entry.digest, entry.key)
+                    self.marked.dead_links += 1
+            yield
+        if not whole:
+            self.marked.held.append(f"{name} has manifests that are damaged or missing: all of its blobs are kept")
+
+    async def _unnamed_links(self, name: str, named: DigestSet | None) -> AsyncIterator[Entry]:
+        """The repository's links to blobs that no manifest names; all of them if it is not known what is named."""
+        async for entry in repositories.by_digest(self._backend, keyspace.layers(name), "/link"):
+            self.marked.links += 1
+            if entry.digest is not None and (named is None or entry.digest not in named):
+                yield entry
+
+    async def _is_fresh(self, entry: Entry) -> bool:
+        try:
+            return (await self._backend.stat(entry.key)).modified >= self._since
+        except NotFound:
+            return False  # an empty directory
+
+    async def _references(self, entry: Entry) -> list[Digest] | None:
+        """The manifest itself and what it names; None if that cannot be told."""
+        digest = entry.digest
+        if digest is None:
+            return None
+        try:
+            data = (await self._backend.get(keyspace.blob(digest))).data
+        except NotFound:
+            return None if await self._is_there(entry.key) else []
+        if Digest.of(data, digest.algorithm) != digest:
+            return None
+        return [digest, *references(data)]
+
+    async def _is_there(self, key: str) -> bool:
+        try:
+            await self._backend.stat(key)
+        except NotFound:
+            return False
+        return True
+
+    async def _about_manifests(self, name: str) -> None:
+        """What we keep of manifests, without the manifest."""
+        there = DigestSet()
+        async for entry in repositories.by_digest(self._backend, keyspace.revisions(name), "/link"):
+            if entry.digest is not None:
+                there.add(entry.digest)
+        async for entry in repositories.by_digest(self._backend, keyspace.media_types(name), ""):
+            if entry.digest is not None and entry.digest not in there:
+                self.marked.condemn(entry.digest, entry.key)
+        async for key in repositories.keys(self._backend, keyspace.all_referrers(name)):
+            digest = repositories.parsed(key.rpartition("/")[2])
+            if digest is not None and digest not in there:
+                self.marked.condemn(digest, key)
+
+
+def references(data: bytes) -> Iterable[Digest]:
+    """What a manifest needs in order to be pulled, whatever its media type; if it is of a form that we do not know,
+    everything that looks like a digest.
+    """
+    try:
+        document: Any = strict_json.loads(data)
+        named = [document["config"]] if "config" in document else []
+        for member in _LISTS:
+            named += document.get(member) or ()
+        if named and "fsLayers" not in document:
+            return [Digest.parse(descriptor["digest"]) for descriptor in named]
+    except (strict_json.JSONInvalid, DigestInvalid, TypeError, AttributeError, LookupError):
+        pass  # not of a form that we know
+    return [Digest.parse(found.decode()) for found in _ANY_DIGEST.findall(data)]

@@ -1,0 +1,81 @@
+"""Everything that lies in the repositories of a storage, found without believing any list. Reads only.
+
+Collecting garbage must not overlook a manifest because its repository has an odd name: every prefix that does not begin
+with `_` is gone into, whatever it is called, and what cannot be understood is said.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.errors import DigestInvalid
+from storage_backends.base import StorageBackend
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something named by a digest below a prefix of a repository; `digest` is None if that is none of ours."""
+
+    key: str
+    digest: Digest | None
+
+
+async def names(backend: StorageBackend, root: str) -> AsyncIterator[str]:
+    """The name of every repository below `root` (`keyspace.REPOSITORIES` or `OWN_REPOSITORIES`), in no order."""
+    waiting = [""]
+    while waiting:
+        namespace = waiting.pop()
+        holds = False
+        async for entry in children(backend, f"{root}{namespace}"):
+            if entry.startswith("_"):
+                holds = True
+            else:
+                waiting.append(f"{namespace}{entry}/")
+        if holds and namespace:
+            yield namespace[:-1]
+
+
+async def children(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
+    """All names below a prefix, in order."""
+    after = ""
+    while True:
+        listing = await backend.children(prefix, after=after)
+        for entry in listing.entries:
+            yield entry
+        if not listing.more:
+            return
+        after = listing.entries[-1]
+
+
+async def by_digest(backend: StorageBackend, prefix: str, end: str) -> AsyncIterator[Entry]:
+    """What lies at `<prefix><alg>/<hex><end>`."""
+    async for algorithm in children(backend, prefix):
+        async for encoded in children(backend, f"{prefix}{algorithm}/"):
+            yield Entry(f"{prefix}{algorithm}/{encoded}{end}", parsed(f"{algorithm}:{encoded}"))
+
+
+async def keys(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
+    """All keys below a prefix, in order."""
+    after = ""
+    while True:
+        listing = await backend.list(prefix, after=after)
+        for key in listing.entries:
+            yield key
+        if not listing.more:
+            return
+        after = listing.entries[-1]
+
+
+async def exists(backend: StorageBackend, name: str) -> bool:
+    """True if anything lies in the repository itself."""
+    listing = await backend.children(keyspace.repository(name), after="_", limit=10)
+    return any(entry.startswith("_") for entry in listing.entries)
+
+
+def parsed(text: str) -> Digest | None:
+    """The digest, if it is one of ours."""
+    try:
+        return Digest.parse(text)
+    except DigestInvalid:
+        return None

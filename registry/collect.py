@@ -1,0 +1,6 @@
+"""`python -m registry.collect`: the process in which a server collects garbage. Not for people: see `cargohold gc`."""
+
+from registry.app_cleanup import run_child
+
+if __name__ == "__main__":
+    run_child()

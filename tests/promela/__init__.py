@@ -1,0 +1,1 @@
+"""The garbage collection protocol as a model, checked by spin."""

@@ -1,0 +1,1 @@
+"""Everything at once, for minutes: what no single test brings together."""

@@ -1,0 +1,33 @@
+"""Collects garbage without end and without grace, as `python -m tests.stress.collector`; a test kills it now and then.
+
+Takes its settings from the environment. Says on standard output what each cycle has removed.
+"""
+
+import asyncio
+import sys
+
+from config.load import load
+from registry.app_storage import build_backend
+from registry.cleanup.gc import Collection, Options
+from registry.content.leases import CollectorBusy, LeaseLost
+
+LEASE_SECONDS = 8.0
+
+
+async def _collect() -> None:
+    backend = build_backend(load())
+    while True:
+        work = Collection(backend, Options(grace=0, lease=LEASE_SECONDS), "the stress test")
+        try:
+            async for _ in work.run():
+                pass
+        except (CollectorBusy, LeaseLost) as error:
+            sys.stdout.write(f"{type(error).__name__}: {error}\n")
+            await asyncio.sleep(0.2)  # the lease of a killed one has to run out; nothing tells when
+        else:
+            sys.stdout.write(f"cycle {work.collected.removed_blobs} {work.collected.removed_links}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_collect())

@@ -1,0 +1,247 @@
+"""Pushes, mounts, retags, deletions and kills against collectors that never rest and grant no grace.
+
+Every image whose push was acknowledged and that is still tagged pulls whole, all the time; and in the end a collection
+leaves exactly the bytes and links that the tags need. `CARGOHOLD_STRESS_SECONDS` makes a run longer or shorter.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from config.load import load
+from registry.app_storage import build_backend
+from registry.cleanup import repositories
+from registry.cleanup.gc import Collection, Options
+from registry.content import keyspace
+from registry.content.leases import CollectorBusy
+from storage_backends.base import StorageBackend
+from tests.buckets.gateway import running_gateway
+from tests.buckets.proxy import Proxy
+from tests.buckets.replicas import bucket_settings
+from tests.live_server import LiveServer, live_server
+from tests.stress.collector import LEASE_SECONDS
+from tests.stress.pusher import Pushed, Pusher
+from tests.wire.wire import Wire
+
+_SECONDS = float(os.environ.get("CARGOHOLD_STRESS_SECONDS", "0"))
+_PUSHERS = 5
+
+
+class Collectors:
+    """Two processes that collect, one of them at a time; `kill` ends one of them the hard way and starts another."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self._environment = environment
+        self._log = log
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """One more."""
+        with self._log.open("ab") as out:
+            command = [sys.executable, "-m", "tests.stress.collector"]
+            environment = {**os.environ, **self._environment}
+            self._running.append(subprocess.Popen(command, stdout=out, stderr=out, env=environment))
+
+    def kill(self, number: int) -> None:
+        """SIGKILL."""
+        process = self._running.pop(number)
+        assert process.poll() is None, self._log.read_text()[-2000:]
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        """End all."""
+        while self._running:
+            self.kill(0)
+
+    def cycles(self) -> list[str]:
+        """A line for each cycle that came to its end."""
+        return [line for line in self._log.read_text().splitlines() if line.startswith("cycle")]
+
+
+@contextmanager
+def _collecting(environment: Mapping[str, str], log: Path) -> Iterator[Collectors]:
+    collectors = Collectors(environment, log)
+    try:
+        for _ in range(2):
+            collectors.start()
+        yield collectors
+    finally:
+        collectors.stop()
+
+
+def _run(
+    servers: Sequence[LiveServer], collectors: Collectors, pushers: Sequence[Pusher], seconds: float, *, workers: bool
+) -> None:
+    """Let all pushers work for so long, and kill collectors and workers meanwhile. Raises what a pusher raises."""
+    end = time.monotonic() + seconds
+    failed = threading.Event()
+
+    def work(pusher: Pusher) -> None:
+        try:
+            while time.monotonic() < end and not failed.is_set():
+                pusher.step()
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(len(pushers)) as threads:
+        running = [threads.submit(work, pusher) for pusher in pushers]
+        chance = random.Random(1)
+        pauses = (2, 5) if workers else (8, 12)  # a replica takes longer to come back
+        while (left := end - time.monotonic()) > 0 and not failed.wait(min(left, chance.uniform(*pauses))):
+            _kill_something(servers, collectors, chance, workers=workers)
+        for future in running:
+            future.result()
+
+
+def _kill_something(
+    servers: Sequence[LiveServer], collectors: Collectors, chance: random.Random, *, workers: bool
+) -> None:
+    if chance.random() < 0.5:
+        collectors.kill(chance.randrange(2))
+        collectors.start()
+    elif workers:
+        [server] = servers
+        assert server.process is not None
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        with suppress(ProcessLookupError):
+            os.kill(int(chance.choice(children)), signal.SIGKILL)
+    else:
+        server = chance.choice(servers)
+        server.kill()
+        server.start()
+
+
+def _collect(backend: StorageBackend) -> None:
+    async def run() -> None:
+        async for _ in Collection(backend, Options(grace=0, lease=LEASE_SECONDS), "the end").run():
+            pass
+
+    deadline = time.monotonic() + 3 * LEASE_SECONDS
+    while True:
+        try:
+            asyncio.run(run())
+        except CollectorBusy:
+            assert time.monotonic() < deadline, "the lease of a killed collector does not run out"
+            time.sleep(0.2)  # until it has
+        else:
+            return
+
+
+def _assert_exact(backend: StorageBackend, kept: Mapping[str, Sequence[Pushed]]) -> None:
+    """What lies there is what these images, by repository, need: no byte more, no link more."""
+
+    async def keys(prefix: str) -> set[str]:
+        return {key async for key in repositories.keys(backend, prefix)}
+
+    digests, links = set(), set()
+    for name, values in kept.items():
+        for value in values:
+            for one in (value, *value.children):
+                digests.add(one.manifest.digest)
+                digests.update(blob.digest for blob in one.blobs)
+                links |= {f"{name}/_layers/{blob.digest.replace(':', '/')}/link" for blob in one.blobs}
+    found = asyncio.run(keys(keyspace.BLOBS))
+    assert found == {f"{keyspace.BLOBS}sha256/{digest[7:9]}/{digest[7:]}/data" for digest in digests}
+    everything = asyncio.run(keys(keyspace.REPOSITORIES))
+    assert {key.removeprefix(keyspace.REPOSITORIES) for key in everything if "/_layers/" in key} == links
+    for prefix in (keyspace.CONDEMNED, keyspace.TOUCHED):
+        assert asyncio.run(keys(prefix)) == set()
+
+
+async def _forget_intents(backend: StorageBackend) -> None:
+    """What killed pushes have left: a collector does so an hour later."""
+    keys = [key async for key in repositories.keys(backend, keyspace.INTENTS)]
+    await backend.delete_many(keys)
+
+
+def _finish(backend: StorageBackend, pushers: Sequence[Pusher]) -> None:
+    """Remove what no tag names, collect, and compare."""
+    kept = {}
+    for pusher in pushers:
+        named = pusher.verify_all()
+        kept[pusher.name] = list(named.values())
+        needed = {one.manifest.digest for value in named.values() for one in (value, *value.children)}
+
+        async def delete_others(name: str = pusher.name, needed: set[str] = needed) -> None:
+            async for entry in repositories.by_digest(backend, keyspace.revisions(name), "/link"):
+                if str(entry.digest) not in needed:
+                    await backend.delete(entry.key)
+
+        asyncio.run(delete_others())
+    asyncio.run(_forget_intents(backend))
+    _collect(backend)
+    for pusher in pushers:
+        pusher.verify_all()
+    _assert_exact(backend, kept)
+
+
+def _assert_busy(pushers: Sequence[Pusher], collectors: Collectors, least: float) -> None:
+    """The test has tested something."""
+    counts: Counter[str] = sum((pusher.counts for pusher in pushers), Counter())
+    print(dict(counts), f"{len(collectors.cycles())} cycles")
+    for action in ("pushed", "retagged", "untagged", "deleted", "verified", "was there"):
+        assert counts[action] > least, counts
+    assert len(collectors.cycles()) > least
+
+
+def _pushers(servers: Sequence[LiveServer]) -> list[Pusher]:
+    names = [f"stress/{number}" for number in range(_PUSHERS)]
+    wires = [Wire(server.url) for server in servers]
+    return [Pusher(wires, name, names, number) for number, name in enumerate(names)]
+
+
+@pytest.mark.timeout(600)
+def test_on_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = _SECONDS or 120
+    environment = {"CARGOHOLD_STORAGE__ROOT": str(tmp_path / "data"), "CARGOHOLD_CLEANUP__GRACE_SECONDS": "0"}
+    with (
+        live_server(tmp_path, arguments=["--workers", "2"], environment=environment) as server,
+        _collecting(environment, tmp_path / "collectors.log") as collectors,
+    ):
+        pushers = _pushers([server])
+        _run([server], collectors, pushers, seconds, workers=True)
+        _assert_busy(pushers, collectors, seconds / 20)
+        assert sum(pusher.counts["began again"] for pusher in pushers), "no collection ever met a push"
+        collectors.stop()
+        monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", str(tmp_path / "data"))
+        _finish(build_backend(load()), pushers)
+
+
+@pytest.mark.timeout(600)
+def test_on_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = _SECONDS or 60
+    with ExitStack() as stack:
+        gateway = stack.enter_context(running_gateway(tmp_path))
+        proxy = Proxy(gateway.port)
+        stack.callback(proxy.close)
+        environment = {
+            **bucket_settings(gateway, proxy.endpoint, gateway.create_bucket()),
+            "CARGOHOLD_CLEANUP__GRACE_SECONDS": "0",
+        }
+        servers = []
+        for number in range(2):
+            own = tmp_path / str(number)
+            own.mkdir()
+            servers.append(stack.enter_context(live_server(own, environment=environment)))
+        collectors = stack.enter_context(_collecting(environment, tmp_path / "collectors.log"))
+        pushers = _pushers(servers)
+        _run(servers, collectors, pushers, seconds, workers=False)
+        _assert_busy(pushers, collectors, 0)
+        collectors.stop()
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        _finish(build_backend(load()), pushers)
