@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import bucket, login, rows, trees
+from benchmarks import bucket, collecting, login, rows, trees
 from benchmarks.report import Result, as_json, plot, table
 from benchmarks.rows import Figure, Row, Subject
 from benchmarks.servers import Command, running
@@ -146,6 +146,18 @@ def _bucket(run: _Run) -> None:
     run.results.append(Result(name, "MiB", [found.peak_mib], [], more_is_better=False))
 
 
+def _collecting(run: _Run) -> None:
+    """Garbage collection over the same tree."""
+    if not run.wanted("garbage collection"):
+        return
+    manifests = 500 if run.chosen.quick else 20_000
+    peer = "" if run.chosen.peer == "none" else run.chosen.peer.split()[0]
+    found = collecting.measure(peer, run.scratch, run.chosen.rounds, manifests)
+    for unit, costs in (("s", found.seconds), ("MiB", found.memory)):
+        figures = [costs[name] for name in ("ours", "peer") if name in costs]
+        run.add(f"garbage collection, {manifests} manifests", unit, figures, more_is_better=False)
+
+
 def main() -> int:
     """Run it all; exit code 0 whatever the ratios are."""
     chosen = _arguments()
@@ -160,6 +172,7 @@ def main() -> int:
         run.start_up()
         _login(run)
         _bucket(run)
+        _collecting(run)
     chosen.output.mkdir(parents=True, exist_ok=True)
     text = table(run.results)
     print(text)

@@ -36,6 +36,7 @@ from registry.ops.line_writer import LineWriter
 from registry.proxies import Proxies, networks
 from storage_backends.base import StorageBackend
 
+_MINUTE = 60.0
 _HOUR = 3600.0
 
 
@@ -93,8 +94,9 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     policy = build_policy_source(settings, source)
     emit = build_audit_log(settings)
     auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
-    api = build_api(settings, build_registry(settings, backend, policy), build_gate(settings, policy, auth), emit)
-    pages = _pages(backend, auth.routes if auth is not None else [], _chores(settings, backend))
+    registry = build_registry(settings, backend, policy)
+    api = build_api(settings, registry, build_gate(settings, policy, auth), emit)
+    pages = _pages(backend, auth.routes if auth is not None else [], _chores(settings, backend, registry))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path
@@ -144,7 +146,7 @@ def _redirects(settings: Settings) -> Redirects | None:
     return Redirects(networks(redirect.networks), redirect.min_bytes, build_proxies(settings))
 
 
-def _chores(settings: Settings, backend: StorageBackend) -> list[Chore]:
+def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> list[Chore]:
     async def expire_uploads() -> str:
         count = await backend.expire_uploads(keyspace.UPLOADS, settings.storage.upload_lifetime_seconds)
         return f"removed {count} abandoned uploads" if count else ""
@@ -154,9 +156,16 @@ def _chores(settings: Settings, backend: StorageBackend) -> list[Chore]:
             await collect_in_child(settings)
         return ""
 
-    chores = [Chore("removing abandoned uploads", expire_uploads, _HOUR)]
+    async def write_pulls() -> str:
+        await registry.pulls.write()
+        return ""
+
+    chores = [
+        Chore("removing abandoned uploads", expire_uploads, _HOUR),
+        Chore("writing down what was pulled", write_pulls, _MINUTE, at_end=True),
+    ]
     if settings.cleanup.interval_seconds:
-        chores.append(Chore("garbage collection", collect_garbage, min(60.0, settings.cleanup.interval_seconds)))
+        chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, settings.cleanup.interval_seconds)))
     return chores
 
 

@@ -11,8 +11,10 @@ import socket
 import sys
 
 from config.settings import Settings
+from registry.app_auth import build_policy_source
 from registry.app_storage import build_backend
 from registry.cleanup.gc import Collection, Options
+from registry.content.immutable_tags import Covers
 from registry.content.leases import CollectorBusy, LeaseLost
 from registry.ops.logs import configure_logging
 from storage_backends.errors import StorageError
@@ -31,6 +33,12 @@ def gc_options(settings: Settings) -> Options:
         upload_lifetime=settings.storage.upload_lifetime_seconds,
         tag_history=cleanup.tag_history,
     )
+
+
+def immutable_tags(settings: Settings) -> Covers:
+    """The tags that nobody may take."""
+    policy = build_policy_source(settings, None)
+    return lambda name: policy.current().immutable_in(name)
 
 
 def holder() -> str:

@@ -5,22 +5,20 @@ it is stopped; the next one begins by itself where there is something left.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from registry.cleanup import repositories
 from registry.cleanup.leftovers import Leftovers
 from registry.cleanup.mark import Marker
 from registry.cleanup.pace import Pace
+from registry.cleanup.removal import Doomed, remove
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.leases import Collector, storage_time
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound
-
-_CLAIM = 100
-"""So many digests go at a time; who needs one of them again has to wait until all of these are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +57,6 @@ class Collected:
             f"{self.removed_blobs} blobs with {self.freed} bytes, {self.removed_links} links, "
             f"{self.removed_sessions} uploads, {self.removed_history} entries of tags' history"
         )
-
-
-@dataclass(slots=True)
-class _Doomed:
-    """What goes with one digest: links and the like first, then the bytes."""
-
-    links: Sequence[str] = ()
-    blob: ObjectInfo | None = None
 
 
 class Collection:
@@ -108,12 +98,12 @@ class Collection:
         algorithms = await self._shards()
         for shard in sorted({*marker.marked.dead, *(shard for shards in algorithms.values() for shard in shards)}):
             self.collected.stage = f"removing {shard}/ff"
-            doomed = {digest: _Doomed(links) for digest, links in marker.marked.dead.pop(shard, {}).items()}
+            doomed = {digest: Doomed(links) for digest, links in marker.marked.dead.pop(shard, {}).items()}
             for algorithm in [name for name, shards in algorithms.items() if shard in shards]:
                 async for found in self._dead_blobs(algorithm, shard, marker):
-                    doomed.setdefault(found[0], _Doomed()).blob = found[1]
+                    doomed.setdefault(found[0], Doomed()).blob = found[1]
                     yield
-            async for _ in self._remove(shard, {str(digest): item for digest, item in doomed.items()}):
+            async for _ in self._remove(shard, doomed):
                 yield
         self.collected.stage = "removing leftovers"
         leftovers = Leftovers(self._backend, self._now, dry_run=self._options.dry_run)
@@ -159,24 +149,20 @@ class Collection:
         except NotFound:
             return None  # an empty directory
 
-    async def _remove(self, shard: str, doomed: dict[str, _Doomed]) -> AsyncIterator[None]:
+    async def _remove(self, shard: str, doomed: Mapping[Digest, Doomed]) -> AsyncIterator[None]:
         if not doomed:
             return
         if self._options.dry_run:
             self._add_up(doomed.values())
             return
-        await self._collector.condemn(shard, doomed)
-        while claimed := await self._collector.claim(shard, _CLAIM):
-            going = [doomed[name] for name in sorted(claimed)]
-            await self._backend.delete_many([key for item in going for key in item.links], durable=False)
-            await self._backend.delete_many([item.blob.key for item in going if item.blob], durable=False)
-            self._add_up(going)
+        async for gone in remove(self._backend, self._collector, shard, doomed):
+            self._add_up(gone.values())
             await self._pace.rest()
             yield
 
-    def _add_up(self, gone: Iterable[_Doomed]) -> None:
+    def _add_up(self, gone: Iterable[Doomed]) -> None:
         for item in gone:
-            self.collected.removed_links += len(item.links)
+            self.collected.removed_links += len(item.keys)
             if item.blob is not None:
                 self.collected.removed_blobs += 1
                 self.collected.freed += item.blob.size

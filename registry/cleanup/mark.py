@@ -157,6 +157,9 @@ class Marker:
         async for entry in repositories.by_digest(self._backend, keyspace.media_types(name), ""):
             if entry.digest is not None and entry.digest not in there:
                 self.marked.condemn(entry.digest, entry.key)
+        async for entry in repositories.by_digest(self._backend, keyspace.pulls(name), ""):
+            if entry.digest is not None and entry.digest not in there:
+                self.marked.condemn(entry.digest, entry.key)
         async for key in repositories.keys(self._backend, keyspace.all_referrers(name)):
             digest = repositories.parsed(key.rpartition("/")[2])
             if digest is not None and digest not in there:

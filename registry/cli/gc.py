@@ -3,7 +3,10 @@
 import asyncio
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,13 +58,11 @@ def gc(  # noqa: PLR0917  # the command line gives them by name
     """
     from registry.app_cleanup import gc_options  # noqa: PLC0415  # start-up time
 
-    settings = load_settings(config, {"--root": root})
-    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
-        raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
+    settings = settings_of_storage(config, root)
     options = replace(gc_options(settings), share=share, dry_run=dry_run)
     if grace:
-        options = replace(options, grace=_seconds(grace))
-    collected = _run(settings, options, quiet=quiet)
+        options = replace(options, grace=seconds("--grace", grace))
+    collected = run_gc(settings, options, quiet=quiet)
     if as_json:
         output.json_result({"dry_run": dry_run, **asdict(collected)})
         return
@@ -70,27 +71,42 @@ def gc(  # noqa: PLR0917  # the command line gives them by name
     _report(collected, dry_run=dry_run)
 
 
-def _seconds(text: str) -> float:
+def settings_of_storage(config: Path | None, root: Path | None) -> "Settings":
+    """The settings of a storage that is there. Raises `Failure`."""
+    settings = load_settings(config, {"--root": root})
+    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
+        raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
+    return settings
+
+
+def seconds(option: str, text: str) -> float:
+    """The duration that an option gives. Raises `Failure`."""
     from config.units import parse_duration  # noqa: PLC0415  # start-up time
 
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise Failure(f"--grace: {error}", MISUSED) from error
+        raise Failure(f"{option}: {error}", MISUSED) from error
 
 
-def _run(settings: "Settings", options: "Options", *, quiet: bool) -> "Collected":
+def run_gc(settings: "Settings", options: "Options", *, quiet: bool) -> "Collected":
+    """One whole collection. Raises `Failure`."""
+    with told(options.lease):
+        return asyncio.run(_collect(settings, options, quiet=quiet))
+
+
+@contextmanager
+def told(lease: float) -> Iterator[None]:
+    """What ends a cleanup becomes a `Failure`; `lease` is how long (seconds) that of a dead collector lasts."""
     from registry.content.leases import CollectorBusy, LeaseLost  # noqa: PLC0415  # start-up time
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
     try:
-        return asyncio.run(_collect(settings, options, quiet=quiet))
+        yield
     except KeyboardInterrupt:
         raise Failure("stopped; nothing is half-done, run it again to go on", _INTERRUPTED) from None
     except CollectorBusy as error:
-        raise Failure(
-            f"{error}; if that one is dead, another may begin {options.lease:.0f} s after its last sign"
-        ) from error
+        raise Failure(f"{error}; if that one is dead, another may begin {lease:.0f} s after its last sign") from error
     except LeaseLost as error:
         raise Failure(f"stopped: {error}. Run it again to go on") from error
     except StorageError as error:

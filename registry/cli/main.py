@@ -10,6 +10,7 @@ from registry.cli import auth_commands, config_commands, output, policy, storage
 from registry.cli.failure import FAILED, Failure
 from registry.cli.gc import gc
 from registry.cli.health import health
+from registry.cli.prune import prune
 from registry.cli.reindex import reindex
 from registry.cli.serve import serve
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(gc)
+app.command()(prune)
 app.command()(reindex)
 app.command()(health)
 app.add_typer(users.app, name="user")

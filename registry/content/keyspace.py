@@ -13,12 +13,14 @@ cargohold/v1/                                         ours, beside it
 ├── tmp/                                              the filesystem backend's scratch
 ├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
+├── pulls_since                                       since when times of pulls are kept
 ├── gc/                                               what pushes and the collector tell each other: `leases`
 │   ├── collector                                     who collects, and whether it is at work
 │   ├── intents/<uuid>                                what a manifest push that is under way relies on
 │   ├── touched/<uuid>                                what is relied upon since the collector is at work
 │   └── condemned/<2 hex>                             digests that go now, unless somebody needs them
 └── repositories/<name>/
+    ├── _pulls/<alg>/<hex>                            when a manifest was last pulled
     ├── _media_types/<alg>/<hex>                      media type as pushed, where the bytes do not say it
     ├── _referrers/<alg>/<hex>/<alg>:<hex>            descriptor of a referrer, by subject         (can be rebuilt)
     └── _referrers_complete                           all manifests older than this are indexed    (can be rebuilt)
@@ -39,6 +41,7 @@ UPLOADS = "cargohold/v1/uploads/"
 MANIFESTS = "_manifests"
 LAYERS = "_layers"
 BLOBS = "docker/registry/v2/blobs/"
+PULLS_SINCE = "cargohold/v1/pulls_since"
 COLLECTOR = "cargohold/v1/gc/collector"
 INTENTS = "cargohold/v1/gc/intents/"
 TOUCHED = "cargohold/v1/gc/touched/"
@@ -75,7 +78,7 @@ def layers(name: str) -> str:
     return f"{REPOSITORIES}{name}/_layers/"
 
 
-def revision_link(name: RepositoryName, digest: Digest) -> str:
+def revision_link(name: str, digest: Digest) -> str:
     """The link that makes a manifest part of a repository."""
     return f"{REPOSITORIES}{name}/_manifests/revisions/{digest.algorithm}/{digest.encoded}/link"
 
@@ -85,12 +88,12 @@ def revisions(name: str) -> str:
     return f"{REPOSITORIES}{name}/_manifests/revisions/"
 
 
-def manifests(name: RepositoryName) -> str:
+def manifests(name: str) -> str:
     """The prefix of all that a repository keeps of manifests and tags."""
     return f"{REPOSITORIES}{name}/_manifests/"
 
 
-def tags(name: RepositoryName) -> str:
+def tags(name: str) -> str:
     """The prefix of a repository's tags: `<tag>/…` follows."""
     return f"{REPOSITORIES}{name}/_manifests/tags/"
 
@@ -116,9 +119,19 @@ def upload(name: RepositoryName, session: str) -> str:
     return f"{UPLOADS}{session}.{owner}"
 
 
-def media_type(name: RepositoryName, digest: Digest) -> str:
+def media_type(name: str, digest: Digest) -> str:
     """The media type under which a manifest was pushed."""
     return f"{OWN_REPOSITORIES}{name}/_media_types/{digest.algorithm}/{digest.encoded}"
+
+
+def pulls(name: str) -> str:
+    """The prefix of the times of pulls: `<alg>/<hex>` follows."""
+    return f"{OWN_REPOSITORIES}{name}/_pulls/"
+
+
+def pulled(name: str, digest: Digest) -> str:
+    """When a manifest was last pulled, in seconds since the epoch."""
+    return f"{pulls(name)}{digest.algorithm}/{digest.encoded}"
 
 
 def media_types(name: str) -> str:
@@ -126,12 +139,12 @@ def media_types(name: str) -> str:
     return f"{OWN_REPOSITORIES}{name}/_media_types/"
 
 
-def referrers(name: RepositoryName, subject: Digest) -> str:
+def referrers(name: str, subject: Digest) -> str:
     """The prefix of the referrers of one manifest."""
     return f"{OWN_REPOSITORIES}{name}/_referrers/{subject.algorithm}/{subject.encoded}/"
 
 
-def referrer(name: RepositoryName, subject: Digest, digest: Digest) -> str:
+def referrer(name: str, subject: Digest, digest: Digest) -> str:
     """The descriptor of one referrer."""
     return f"{referrers(name, subject)}{digest}"
 

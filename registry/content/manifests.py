@@ -19,6 +19,8 @@ class Manifest:
     media_type: str
     blobs: tuple[Descriptor, ...] = ()
     """Config and layers of an image, blobs of an artifact."""
+    config: Descriptor | None = None
+    """Config of an image, also the first of `blobs`."""
     manifests: tuple[Descriptor, ...] = ()
     """Children of an index."""
     subject: Descriptor | None = None
@@ -139,6 +141,7 @@ def _parse_image(document: Mapping[str, object], media_type: str) -> Manifest:
     return Manifest(
         media_type,
         blobs=(config, *_descriptors(document, "layers")),
+        config=config,
         subject=_subject(document),
         artifact_type=_artifact_type(document) or config.media_type,
         annotations=parse_annotations(document.get("annotations"), "annotations"),

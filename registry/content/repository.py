@@ -25,6 +25,7 @@ from registry.content.manifest_store import ManifestStore, StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
+from registry.content.pull_times import PullTimes
 from registry.content.referrer_index import ReferrerIndex, ReferrersPage
 from registry.content.side_by_side import side_by_side
 from registry.content.tag_store import TagStore
@@ -62,6 +63,7 @@ class Registry:
         self._leases = Leases(backend, rules.grace_seconds)
         self.blobs = BlobStore(backend, self._leases)
         self.uploads = UploadSessions(backend, self._leases, rules.max_blob_bytes)
+        self.pulls = PullTimes(backend)
         self._backend = backend
         self._manifests = ManifestStore(backend)
         self._tags = TagStore(backend)
@@ -79,7 +81,9 @@ class Registry:
     async def get_manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
         """A manifest by tag or digest (end-3). Raises `ManifestUnknown`."""
         digest = reference if isinstance(reference, Digest) else await self._tags.resolve(name, reference)
-        return await self._manifests.get(name, digest)
+        stored = await self._manifests.get(name, digest)
+        self.pulls.note(name, digest)
+        return stored
 
     async def put_manifest(
         self,

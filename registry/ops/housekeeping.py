@@ -16,11 +16,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every `interval` seconds; `work` returns what is worth telling, or nothing."""
+    """Something to do every `interval` seconds, and perhaps once more at the end; `work` returns what is worth telling,
+    or nothing.
+    """
 
     name: str
     work: Callable[[], Awaitable[str]]
     interval: float
+    at_end: bool = False
 
 
 @asynccontextmanager
@@ -33,6 +36,9 @@ async def housekeeping(chores: Sequence[Chore]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for chore in chores:
+            if chore.at_end:
+                await _do(chore)
 
 
 async def _repeat(chore: Chore) -> None:
@@ -40,10 +46,14 @@ async def _repeat(chore: Chore) -> None:
     while True:
         await asyncio.sleep(pause)
         pause = chore.interval
-        try:
-            told = await chore.work()
-        except Exception:
-            _log.exception("%s failed; trying again in %d s", chore.name, chore.interval)
-        else:
-            if told:
-                _log.info("%s", told)
+        await _do(chore)
+
+
+async def _do(chore: Chore) -> None:
+    try:
+        told = await chore.work()
+    except Exception:
+        _log.exception("%s failed; it is done again every %d s", chore.name, chore.interval)
+    else:
+        if told:
+            _log.info("%s", told)

@@ -1,0 +1,139 @@
+"""Filters in docker's words: `until=24h`, `label=key=value`, `repository=team/*`. Pure.
+
+Several of one kind have to fit all, as with docker; of several `repository` and `tag` filters one has to.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from auth.errors import ScopeInvalid
+from auth.patterns import check_pattern, matches
+
+_KINDS = ("until", "label", "label!", "repository", "tag", "dangling")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+class FilterInvalid(ValueError):
+    """A filter that means nothing; the message says what could be meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What was asked for; `until` in seconds since the epoch."""
+
+    until: float | None = None
+    labels: Sequence[tuple[str, str | None]] = ()
+    not_labels: Sequence[tuple[str, str | None]] = ()
+    repositories: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    dangling: bool | None = None
+
+    @property
+    def asks_for_labels(self) -> bool:
+        """True if the labels of images have to be known."""
+        return bool(self.labels or self.not_labels)
+
+    def takes_repository(self, name: str) -> bool:
+        """True if it asks for this repository."""
+        return not self.repositories or any(matches(pattern, name) for pattern in self.repositories)
+
+    def takes_tags(self, tags: Sequence[str]) -> bool:
+        """True if it asks for an image with these tags: for each of them, for they all go."""
+        return not self.tags or (bool(tags) and all(any(_tag_fits(one, tag) for one in self.tags) for tag in tags))
+
+    def takes_labels(self, labels: Mapping[str, str]) -> bool:
+        """True if it asks for an image with these labels."""
+        return all(_has(labels, label) for label in self.labels) and not any(
+            _has(labels, label) for label in self.not_labels
+        )
+
+
+def parse_filters(texts: Sequence[str], now: Callable[[], float] = time.time) -> Filters:
+    """Read filters as they stand on a command line. Raises `FilterInvalid`."""
+    found: dict[str, list[str]] = {kind: [] for kind in _KINDS}
+    for text in texts:
+        kind, equals, value = text.partition("=")
+        if not equals or kind not in _KINDS:
+            names = ", ".join(f"{name}=" for name in _KINDS)
+            raise FilterInvalid(f"{text!r} is no filter; there are {names}")
+        if not value:
+            raise FilterInvalid(f"{text!r} names nothing")
+        found[kind].append(value)
+    for kind in ("until", "dangling"):
+        if len(found[kind]) > 1:
+            raise FilterInvalid(f"{kind}= can be given once")
+    return Filters(
+        until=parse_until(found["until"][0], now()) if found["until"] else None,
+        labels=[_label(text) for text in found["label"]],
+        not_labels=[_label(text) for text in found["label!"]],
+        repositories=[_pattern(text) for text in found["repository"]],
+        tags=[_tag_pattern(text) for text in found["tag"]],
+        dangling=_truth(found["dangling"][0]) if found["dangling"] else None,
+    )
+
+
+def parse_until(text: str, now: float) -> float:
+    """A moment (seconds since the epoch): so long ago (`24h`, `7d`, `1h30m`), or a date, time or Unix time.
+
+    Raises `FilterInvalid`.
+    """
+    parts = _PART.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return now - sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+        return float(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise FilterInvalid(
+            f"until={text}: write how long ago, such as 24h or 7d, or when: 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _label(text: str) -> tuple[str, str | None]:
+    key, equals, value = text.partition("=")
+    return key, value if equals else None
+
+
+def _has(labels: Mapping[str, str], label: tuple[str, str | None]) -> bool:
+    key, value = label
+    return key in labels and (value is None or labels[key] == value)
+
+
+def _pattern(text: str) -> str:
+    try:
+        return check_pattern(text)
+    except ScopeInvalid as error:
+        raise FilterInvalid(f"repository={text}: {error}") from error
+
+
+def _tag_pattern(text: str) -> str:
+    if _is_expression(text):
+        try:
+            re.compile(text[1:-1])
+        except re.error as error:
+            raise FilterInvalid(f"tag={text}: {error} in this regular expression") from error
+    elif set(text) & set("/\\[]{}()|^$"):
+        raise FilterInvalid(f"tag={text}: write a name with * and ?, or a regular expression in slashes: /^v[0-9]+$/")
+    return text
+
+
+def _is_expression(text: str) -> bool:
+    return len(text) > 2 and text.startswith("/") and text.endswith("/")
+
+
+def _tag_fits(pattern: str, tag: str) -> bool:
+    if _is_expression(pattern):
+        return re.search(pattern[1:-1], tag) is not None
+    return matches(pattern, tag)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise FilterInvalid(f"dangling={text}: write true or false")
+    return text.lower() in ("true", "1")

@@ -1,0 +1,45 @@
+"""The second half of a cycle: what nobody was found to need is condemned, claimed and removed, shard by shard."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from registry.content.digest import Digest
+from registry.content.leases import Collector
+from registry.content.names import RepositoryName, Tag
+from registry.content.tag_store import TagStore
+from storage_backends.base import ObjectInfo, StorageBackend
+
+_CLAIM = 100
+"""So many digests go at a time; who needs one of them again has to wait until all of these are gone."""
+
+
+@dataclass(slots=True)
+class Doomed:
+    """What goes with one digest, in this order: tags that name it, links and the like, the bytes."""
+
+    keys: Sequence[str] = ()
+    blob: ObjectInfo | None = None
+    tags: Sequence[tuple[RepositoryName, Tag]] = ()
+
+
+async def remove(
+    backend: StorageBackend, collector: Collector, shard: str, doomed: Mapping[Digest, Doomed]
+) -> AsyncIterator[Mapping[Digest, Doomed]]:
+    """Remove what nobody has come to need; yields what is gone, some at a time. Raises `LeaseLost`."""
+    by_name = {str(digest): digest for digest in doomed}
+    await collector.condemn(shard, by_name)
+    while claimed := await collector.claim(shard, _CLAIM):
+        going = {by_name[name]: doomed[by_name[name]] for name in sorted(claimed)}
+        for digest, item in going.items():
+            for name, tag in item.tags:
+                await _untag(TagStore(backend), name, tag, digest)
+        await backend.delete_many([key for item in going.values() for key in item.keys], durable=False)
+        await backend.delete_many([item.blob.key for item in going.values() if item.blob], durable=False)
+        yield going
+
+
+async def _untag(tags: TagStore, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+    """Remove a tag, unless it names something else by now: nobody can make it name this digest at this moment."""
+    version = await tags.version(name, tag, digest)
+    if version is not None:
+        await tags.remove_version(name, tag, version)
