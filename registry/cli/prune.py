@@ -15,6 +15,7 @@ from registry.cli.settings_options import ConfigOption, RootOption
 if TYPE_CHECKING:
     from config.settings import Settings
     from registry.cleanup.filters import Filters
+    from registry.cleanup.gc import Collected
     from registry.cleanup.inventory import Image
     from registry.cleanup.prune import Options, Pruned
 
@@ -57,19 +58,13 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
       cargohold prune --all --filter until=90d --filter 'repository=team/**'
       cargohold prune --all --filter until=14d --filter 'tag=/^pr-[0-9]+$/' --filter label!=keep
     """
-    from dataclasses import asdict  # noqa: PLC0415  # start-up time
+    from dataclasses import replace  # noqa: PLC0415  # start-up time
 
     from registry.app_cleanup import gc_options  # noqa: PLC0415
     from registry.cleanup.prune import Options  # noqa: PLC0415
 
     chosen = _filters(filters or [])
-    every = every or chosen.dangling is False
-    if every and chosen.dangling:
-        raise Failure("--all and --filter dangling=true contradict each other", MISUSED)
-    if every and chosen.until is None:
-        raise Failure(
-            "--all removes images that have tags: say since when nobody has used them, --filter until=30d", MISUSED
-        )
+    every = _every(chosen, every=every)
     settings = settings_of_storage(config, root)
     young = seconds("--grace", grace) if grace else settings.cleanup.grace_seconds
     options = Options(chosen, every=every, grace=young, lease=settings.cleanup.lease_seconds, dry_run=dry_run)
@@ -77,17 +72,25 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
         _ask(chosen, every=every)
     with told(options.lease):
         pruned = asyncio.run(_prune(settings, options))
-    freed_now = None
+    collected = None
     if then_gc and not dry_run:
-        from dataclasses import replace  # noqa: PLC0415
-
-        freed_now = run_gc(settings, replace(gc_options(settings), grace=young, share=1.0), quiet=True)
+        collected = run_gc(settings, replace(gc_options(settings), grace=young, share=1.0), quiet=True)
     if as_json:
-        rows = [{"repository": one.repository, "digest": str(one.digest), "tags": one.tags} for one in pruned.images]
-        result = {"dry_run": dry_run, "deleted": rows, "reclaimed": pruned.freed, "notes": pruned.notes}
-        output.json_result({**result, "gc": asdict(freed_now) if freed_now else None})
-        return
-    _report(pruned, dry_run=dry_run, collected=freed_now is not None)
+        _json(pruned, collected, dry_run=dry_run)
+    else:
+        _report(pruned, dry_run=dry_run, collected=collected is not None)
+
+
+def _every(filters: "Filters", *, every: bool) -> bool:
+    """Whether images that have tags are asked for, too. Raises `Failure`."""
+    if every and filters.dangling:
+        raise Failure("--all and --filter dangling=true contradict each other", MISUSED)
+    every = every or filters.dangling is False
+    if every and filters.until is None:
+        raise Failure(
+            "--all removes images that have tags: say since when nobody has used them, --filter until=30d", MISUSED
+        )
+    return every
 
 
 def _filters(texts: list[str]) -> "Filters":
@@ -123,6 +126,14 @@ async def _prune(settings: "Settings", options: "Options") -> "Pruned":
             shown = time.monotonic()
             output.progress(where)
     return work.pruned
+
+
+def _json(pruned: "Pruned", collected: "Collected | None", *, dry_run: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415  # start-up time
+
+    rows = [{"repository": one.repository, "digest": str(one.digest), "tags": one.tags} for one in pruned.images]
+    result = {"dry_run": dry_run, "deleted": rows, "reclaimed": pruned.freed, "notes": pruned.notes}
+    output.json_result({**result, "gc": asdict(collected) if collected else None})
 
 
 def _report(pruned: "Pruned", *, dry_run: bool, collected: bool) -> None:
