@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,14 +67,18 @@ class DockerEngine:
 
 
 @contextmanager
-def docker_engine() -> Iterator[DockerEngine]:
-    """Run `dockerd` in a directory of its own under the temporary directory; gone afterwards, with all its data."""
+def docker_engine(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[DockerEngine]:
+    """Run `dockerd` in a directory of its own under the temporary directory; gone afterwards, with all its data.
+
+    `arguments` go to `dockerd`; `prefix` is what its command begins with, to run it in a network namespace.
+    """
     dockerd, docker = need("dockerd"), need("docker")
     if os.geteuid() != 0:
         leave_out("dockerd needs root")
     directory = Path(tempfile.mkdtemp(prefix="cargohold-dockerd-"))
     log = directory / "dockerd.log"
     command = [
+        *prefix,
         dockerd,
         f"--host=unix://{directory / 'docker.sock'}",
         f"--data-root={directory / 'data'}",
@@ -83,6 +87,7 @@ def docker_engine() -> Iterator[DockerEngine]:
         "--bridge=none",
         "--iptables=false",
         "--ip6tables=false",
+        *arguments,
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
