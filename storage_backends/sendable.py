@@ -3,9 +3,13 @@
 Knows nothing of HTTP. A `Sendable` is owned by whoever holds it and must be closed once, sent or not.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
+
+_BLOCK = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -46,3 +50,22 @@ class ByteStream:
 
 
 Sendable = FileRegion | ByteStream
+
+
+async def blocks_of(sendable: Sendable) -> AsyncGenerator[bytes, None]:
+    """Its bytes, block by block, read off the event loop; fewer than `length` if the file has become shorter.
+
+    Does not close it.
+    """
+    if not isinstance(sendable, FileRegion):
+        async with aclosing(sendable.blocks) as blocks:
+            async for block in blocks:
+                yield block
+        return
+    offset, end = sendable.offset, sendable.offset + sendable.length
+    while offset < end:
+        block = await asyncio.to_thread(os.pread, sendable.fd, min(_BLOCK, end - offset), offset)
+        if not block:
+            return
+        offset += len(block)
+        yield block

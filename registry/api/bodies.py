@@ -4,18 +4,15 @@ Our own server offers the body straight from the socket (`cargohold.body` in the
 and under TLS, the ASGI messages are poured. Knows ASGI; must not know what the bytes mean.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from starlette.types import Receive
 
 from registry.api.parsing import content_length
 from registry.api.request import Request
-from registry.content.bodies import Body, Write
+from registry.content.bodies import Body, Write, pour
 from registry.content.errors import ManifestTooLarge, UploadInterrupted
 
-_BLOCK = 256 * 1024
-"""Blocks are gathered up to this size, so that a thread is not entered for every few bytes that arrive."""
 _SMALL = 64 * 1024
 
 
@@ -26,21 +23,7 @@ class _MessageBody:
         self._receive = receive
 
     async def pump(self, write: Write) -> int:
-        total = 0
-        pending = bytearray()
-        try:
-            async for block in _messages(self._receive):
-                pending += block
-                if len(pending) >= _BLOCK:
-                    full, pending = pending, bytearray()
-                    total += len(full)
-                    await _in_thread(write, full)
-        finally:
-            # what arrived before a client went away is kept, so that it can go on from there
-            if pending:
-                total += len(pending)
-                await _in_thread(write, pending)
-        return total
+        return await pour(_messages(self._receive), write)
 
 
 def upload_body(request: Request) -> Body:
@@ -79,15 +62,6 @@ async def _messages(receive: Receive) -> AsyncIterator[bytes]:
         yield message.get("body", b"")
         if not message.get("more_body", False):
             return
-
-
-async def _in_thread(write: Write, block: bytearray) -> None:
-    task = asyncio.ensure_future(asyncio.to_thread(write, memoryview(block)))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})  # whoever cancels us may close the file next: not while it is written to
-        raise
 
 
 def _too_large(limit: int) -> ManifestTooLarge:

@@ -4,18 +4,14 @@ Files go out by the server's zero-copy extension where it offers one, and block 
 what storage handed out is closed.
 """
 
-import asyncio
-import os
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from starlette.types import Scope, Send
 
 from registry.api.request import Answer
-from storage_backends.sendable import FileRegion, Sendable
+from storage_backends.sendable import FileRegion, Sendable, blocks_of
 
 _ZERO_COPY = "http.response.zerocopysend"
-_BLOCK = 256 * 1024
 
 
 async def send_answer(answer: Answer, scope: Scope, send: Send) -> None:
@@ -44,24 +40,9 @@ async def _send_stored(body: Sendable, scope: Scope, send: Send) -> None:
         )
         return
     left = body.length
-    async with aclosing(_blocks(body)) as blocks:
+    async with aclosing(blocks_of(body)) as blocks:
         async for block in blocks:
             left -= len(block)
             await send({"type": "http.response.body", "body": block, "more_body": left > 0})
-    if left or not body.length:
+    if left or not body.length:  # the server sees a body shorter than announced and cuts the connection
         await send({"type": "http.response.body", "body": b""})
-
-
-async def _blocks(body: Sendable) -> AsyncGenerator[bytes, None]:
-    if not isinstance(body, FileRegion):
-        async with aclosing(body.blocks) as blocks:
-            async for block in blocks:
-                yield block
-        return
-    offset, end = body.offset, body.offset + body.length
-    while offset < end:
-        block = await asyncio.to_thread(os.pread, body.fd, min(_BLOCK, end - offset), offset)
-        if not block:
-            return  # the server sees a body shorter than announced and cuts the connection
-        offset += len(block)
-        yield block

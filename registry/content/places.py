@@ -83,3 +83,15 @@ class Target(Protocol):
     async def put_manifest(self, name: RepositoryName, manifest: StoredManifest, tags: Sequence[Tag] = ()) -> None:
         """Store a manifest whose references are there, and make the tags name it."""
         ...
+
+
+class Removable(Protocol):
+    """A place from which images can be removed."""
+
+    async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
+        """Remove a manifest and every tag that names it. Raises `ManifestUnknown`."""
+        ...
+
+    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+        """Remove a tag; the manifest stays. Raises `ManifestUnknown`."""
+        ...

@@ -21,7 +21,7 @@ from registry.content.errors import (
 )
 from registry.content.immutable_tags import Covers, ImmutableTags, nothing
 from registry.content.leases import Leases
-from registry.content.manifest_store import ManifestStore, StoredManifest
+from registry.content.manifest_store import ManifestStore, StoredManifest, unknown
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
@@ -78,11 +78,19 @@ class Registry:
         await self.blobs.link(name, digest)
         return await self.blobs.has_bytes(digest)  # nobody may have needed it until the link was there
 
-    async def get_manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
-        """A manifest by tag or digest (end-3). Raises `ManifestUnknown`."""
+    async def resolve(self, name: RepositoryName, reference: Reference) -> Digest:
+        """The digest of a manifest that is there, by tag or digest. Raises `ManifestUnknown`."""
+        digest = reference if isinstance(reference, Digest) else await self._tags.resolve(name, reference)
+        if not await self._manifests.has(name, digest):
+            raise unknown(name, digest)
+        return digest
+
+    async def get_manifest(self, name: RepositoryName, reference: Reference, *, is_pull: bool = True) -> StoredManifest:
+        """A manifest by tag or digest (end-3); noted as pulled if it `is_pull`. Raises `ManifestUnknown`."""
         digest = reference if isinstance(reference, Digest) else await self._tags.resolve(name, reference)
         stored = await self._manifests.get(name, digest)
-        self.pulls.note(name, digest)
+        if is_pull:
+            self.pulls.note(name, digest)
         return stored
 
     async def put_manifest(
