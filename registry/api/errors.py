@@ -111,6 +111,12 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     content.ManifestTooLarge: _Entry("MANIFEST_INVALID", 413),
     content.ReferencesUnknown: _Entry("MANIFEST_BLOB_UNKNOWN", 404),
     content.ContentCorrupt: _Entry("UNKNOWN", 500),
+    content.PlaceUnavailable: _Entry("UNAVAILABLE", 503),
+    content.PlaceRateLimited: _Entry("TOOMANYREQUESTS", 429),
+    content.PlaceCorrupt: _Entry("UNAVAILABLE", 502),
+    content.PlaceRefused: _Entry("DENIED", 403),
+    content.MirrorReadOnly: _Entry("UNSUPPORTED", 405),
+    content.NotMirrored: _Entry("DENIED", 403),
     storage.Unavailable: _Entry("UNAVAILABLE", 503),
     storage.StorageFull: _Entry("UNAVAILABLE", 507),
     storage.Misconfigured: _Entry("UNKNOWN", 500),
@@ -193,6 +199,7 @@ def _fields(error: Exception) -> list[tuple[bytes, bytes]]:
             name, value = "www-authenticate", challenge
         case (
             storage.Unavailable(retry_after=seconds)
+            | content.PlaceUnavailable(retry_after=seconds)
             | auth.Throttled(retry_after=seconds)
             | auth.IdentityUnavailable(retry_after=seconds)
         ):

@@ -18,7 +18,13 @@ ContentError
 ├── ManifestInvalid         the manifest is not one
 │   └── ManifestTooLarge    the manifest is larger than the setting allows
 ├── ReferencesUnknown       the manifest needs blobs or manifests that the repository does not have
-└── ContentCorrupt          the bytes at rest are not those that were acknowledged
+├── ContentCorrupt          the bytes at rest are not those that were acknowledged
+├── PlaceUnavailable        a place that we fetch from does not answer, or not properly, now
+│   ├── PlaceRateLimited    it has had too many requests from us for now
+│   └── PlaceCorrupt        it sends other bytes than their digest says
+├── PlaceRefused            a place that we fetch from does not let us
+├── MirrorReadOnly          the repository mirrors one elsewhere: it is pushed to there
+└── NotMirrored             the settings do not let this be fetched
 """
 
 from collections.abc import Sequence
@@ -112,3 +118,31 @@ class ReferencesUnknown(ContentError):
 
 class ContentCorrupt(ContentError):
     """The bytes at rest are not those that were acknowledged."""
+
+
+class PlaceUnavailable(ContentError):
+    """A place that we fetch from does not answer, or not properly; `retry_after` in seconds."""
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PlaceRateLimited(PlaceUnavailable):
+    """A place that we fetch from has had too many requests from us."""
+
+
+class PlaceCorrupt(PlaceUnavailable):
+    """A place that we fetch from sends other bytes than their digest says; nothing of them is kept."""
+
+
+class PlaceRefused(ContentError):
+    """A place that we fetch from does not let us: credentials are missing or wrong."""
+
+
+class MirrorReadOnly(ContentError):
+    """The repository mirrors one elsewhere, and nothing else can be put into it."""
+
+
+class NotMirrored(ContentError):
+    """The settings do not let this be fetched: its name, its platform or its size."""
