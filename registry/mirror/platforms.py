@@ -1,0 +1,90 @@
+"""Platforms: which images of an index somebody wants. Knows the platform object of a descriptor, and no place.
+
+Sources: image-spec, image-index.md; buildkit's attestation storage, for what an index says of itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from registry.content import strict_json
+from registry.content.descriptors import Descriptor
+from registry.content.errors import ManifestUnknown
+
+_ATTESTS = "vnd.docker.reference.digest"
+"""The annotation in which a descriptor of attestations says for which image they are."""
+
+
+class PlatformInvalid(ValueError):
+    """The text names no platform."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Platform:
+    """`os/architecture[/variant]`; without a variant it stands for all of them."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a platform as docker's `--platform` takes it. Raises `PlatformInvalid`."""
+        parts = text.split("/")
+        if not 2 <= len(parts) <= 3 or not all(parts):
+            raise PlatformInvalid(f"{text!r} is not a platform; one looks like linux/amd64 or linux/arm/v7")
+        return cls(*parts)
+
+    def covers(self, other: "Platform") -> bool:
+        """True if an image for `other` is one for this platform."""
+        same = (self.os, self.architecture) == (other.os, other.architecture)
+        return same and (not self.variant or _plain(self) == _plain(other))
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def chosen(data: bytes, children: Sequence[Descriptor], wanted: Sequence[Platform]) -> tuple[Descriptor, ...]:
+    """Those `children` of the index `data` that are for one of the platforms, and what attests them; all if none is
+    wanted. What names no platform is always among them. Raises `ManifestUnknown` if there are images, but none of them
+    is wanted.
+    """
+    if not wanted or not children:
+        return tuple(children)
+    document = strict_json.loads(data)
+    entries = document["manifests"] if isinstance(document, dict) else []
+    platforms = [_platform(entry) for entry in entries]
+    taken = {
+        str(child.digest)
+        for child, platform in zip(children, platforms, strict=True)
+        if platform is not None and any(each.covers(platform) for each in wanted)
+    }
+    if not taken and any(platform is not None for platform in platforms):
+        there = ", ".join(sorted({str(platform) for platform in platforms if platform is not None}))
+        raise ManifestUnknown(f"the index has no image for {', '.join(map(str, wanted))}; it has {there[:500]}")
+    return tuple(
+        child
+        for child, entry, platform in zip(children, entries, platforms, strict=True)
+        if str(child.digest) in taken or (platform is None and _attested(entry) in {None, *taken})
+    )
+
+
+def _platform(entry: Mapping[str, object]) -> Platform | None:
+    """What a descriptor says; None if it names no platform, as those of attestations don't."""
+    value = entry.get("platform")
+    if not isinstance(value, dict):
+        return None
+    os, architecture, variant = (value.get(name) for name in ("os", "architecture", "variant"))
+    if not isinstance(os, str) or not isinstance(architecture, str) or "unknown" in {os, architecture}:
+        return None
+    return Platform(os, architecture, variant if isinstance(variant, str) else "")
+
+
+def _attested(entry: Mapping[str, object]) -> object:
+    annotations = entry.get("annotations")
+    return annotations.get(_ATTESTS) if isinstance(annotations, dict) else None
+
+
+def _plain(platform: Platform) -> str:
+    """The variant, as containerd normalises it: arm64 is v8 if nothing else is said."""
+    return "" if platform.architecture == "arm64" and platform.variant == "v8" else platform.variant
