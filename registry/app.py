@@ -23,8 +23,9 @@ from registry.api.locations import Locations
 from registry.api.options import ApiOptions
 from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
-from registry.app_cleanup import collect_in_child
+from registry.app_cleanup import run_in_child
 from registry.app_storage import build_backend
+from registry.cleanup import scrub_turn
 from registry.cleanup.due import is_due
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
@@ -153,7 +154,12 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
 
     async def collect_garbage() -> str:
         if await is_due(backend, settings.cleanup.interval_seconds, settings.cleanup.lease_seconds):
-            await collect_in_child(settings)
+            await run_in_child("garbage collection", settings)
+        return ""
+
+    async def scrub() -> str:
+        if await scrub_turn.is_due(backend, settings.cleanup.scrub_interval_seconds, settings.cleanup.lease_seconds):
+            await run_in_child("scrub", settings)
         return ""
 
     async def write_pulls() -> str:
@@ -166,6 +172,8 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
     ]
     if settings.cleanup.interval_seconds:
         chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, settings.cleanup.interval_seconds)))
+    if settings.cleanup.scrub_interval_seconds:
+        chores.append(Chore("scrubbing", scrub, min(_MINUTE, settings.cleanup.scrub_interval_seconds)))
     return chores
 
 

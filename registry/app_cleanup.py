@@ -9,18 +9,23 @@ import os
 import pickle
 import socket
 import sys
+from typing import Literal
 
 from config.settings import Settings
 from registry.app_auth import build_policy_source
 from registry.app_storage import build_backend
 from registry.cleanup.gc import Collection, Options
+from registry.cleanup.scrub import Options as ScrubOptions
+from registry.cleanup.scrub import Scrub
+from registry.cleanup.scrub_turn import ScrubBusy, TurnLost
 from registry.content.immutable_tags import Covers
-from registry.content.leases import CollectorBusy, LeaseLost
+from registry.content.leases import CollectorBusy, LeaseLost, storage_time
 from registry.ops.logs import configure_logging
 from storage_backends.errors import StorageError
 
 _log = logging.getLogger(__name__)
 _NICENESS = 19
+Work = Literal["garbage collection", "scrub"]
 
 
 def gc_options(settings: Settings) -> Options:
@@ -35,6 +40,11 @@ def gc_options(settings: Settings) -> Options:
     )
 
 
+def scrub_options(settings: Settings) -> ScrubOptions:
+    """How a server scrubs."""
+    return ScrubOptions(rate=settings.cleanup.scrub_bytes_per_second, lease=settings.cleanup.lease_seconds)
+
+
 def immutable_tags(settings: Settings) -> Covers:
     """The tags that nobody may take."""
     policy = build_policy_source(settings, None)
@@ -46,13 +56,15 @@ def holder() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-async def collect_in_child(settings: Settings) -> None:
-    """Collect garbage in a process that gives way to this one, and ends with it. The child logs what comes of it."""
+async def run_in_child(work: Work, settings: Settings) -> None:
+    """Collect garbage, or scrub, in a process that gives way to this one, and ends with it. The child logs what comes
+    of it.
+    """
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "registry.collect", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        await child.communicate(pickle.dumps(settings))
+        await child.communicate(pickle.dumps((work, settings)))
     except asyncio.CancelledError:
         child.terminate()
         await child.wait()
@@ -60,18 +72,18 @@ async def collect_in_child(settings: Settings) -> None:
 
 
 def run_child() -> None:
-    """The child: read settings from standard input, collect, and log what came of it."""
-    settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent's
+    """The child: read from standard input what to do, do it, and log what came of it."""
+    work, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent's
     os.nice(_NICENESS)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
-        asyncio.run(_collect(settings))
-    except CollectorBusy as busy:
+        asyncio.run({"garbage collection": _collect, "scrub": _scrub}[work](settings))
+    except (CollectorBusy, ScrubBusy) as busy:
         _log.debug("%s", busy)
-    except LeaseLost as lost:
-        _log.warning("garbage collection has stopped: %s", lost)
+    except (LeaseLost, TurnLost) as lost:
+        _log.warning("%s has stopped: %s", work, lost)
     except StorageError as error:
-        _log.error("garbage collection failed; the next one goes on: %s", error)
+        _log.error("%s failed; the next one goes on: %s", work, error)
 
 
 async def _collect(settings: Settings) -> None:
@@ -81,3 +93,12 @@ async def _collect(settings: Settings) -> None:
     for note in work.collected.notes:
         _log.warning("garbage collection: %s", note)
     _log.info("garbage collection removed %s in %d s", work.collected, work.collected.seconds)
+
+
+async def _scrub(settings: Settings) -> None:
+    backend = build_backend(settings)
+    found = await Scrub(backend, scrub_options(settings), holder()).run(await storage_time(backend))
+    for damage in found.damaged:
+        level = logging.ERROR if damage.hurts else logging.WARNING
+        _log.log(level, "scrub: %s is %s: %s; needed by %s", damage.digest, damage.state, damage.reason, damage.images)
+    _log.info("scrub read %d blobs with %d bytes", found.blobs, found.size)

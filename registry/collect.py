@@ -1,4 +1,4 @@
-"""`python -m registry.collect`: the process in which a server collects garbage. Not for people: see `cargohold gc`."""
+"""`python -m registry.collect`: the process in which a server collects garbage or scrubs. Not for people."""
 
 from registry.app_cleanup import run_child
 

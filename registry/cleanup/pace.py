@@ -18,3 +18,19 @@ class Pace:
         worked = self._clock() - self._began
         await asyncio.sleep(worked * (1 / self._share - 1))
         self._began = self._clock()
+
+
+class Rate:
+    """Lets `per_second` bytes through in a second; 0 is any number."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._free = clock()
+
+    async def took(self, size: int) -> None:
+        """To be called after `size` bytes; returns when the next ones may come. Idle time is not made up for."""
+        if self._per_second:
+            now = self._clock()
+            self._free = max(self._free, now) + size / self._per_second
+            await asyncio.sleep(self._free - now)

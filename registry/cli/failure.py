@@ -3,10 +3,11 @@
 SUCCESS = 0
 FAILED = 1
 MISUSED = 2
+INTERRUPTED = 130
 
 
 class Failure(Exception):
-    """The command cannot do it. `code` is `FAILED`, or `MISUSED` for wrong arguments or settings."""
+    """The command cannot do it. `code` is `FAILED`, `MISUSED` for wrong arguments or settings, or `INTERRUPTED`."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)

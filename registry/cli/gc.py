@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.failure import MISUSED, Failure
+from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from registry.cleanup.gc import Collected, Options
-
-_INTERRUPTED = 130
 
 
 def gc(  # noqa: PLR0917  # the command line gives them by name
@@ -104,7 +102,7 @@ def told(lease: float) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Failure("stopped; nothing is half-done, run it again to go on", _INTERRUPTED) from None
+        raise Failure("stopped; nothing is half-done, run it again to go on", INTERRUPTED) from None
     except CollectorBusy as error:
         raise Failure(f"{error}; if that one is dead, another may begin {lease:.0f} s after its last sign") from error
     except LeaseLost as error:

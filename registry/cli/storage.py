@@ -1,25 +1,21 @@
 """`cargohold storage …`: a registry's data as a whole."""
 
 import asyncio
-import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry.cli import output
-from registry.cli.failure import MISUSED, Failure
+from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
+from registry.cli.showing import shown
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from registry.content.storage_copy import Progress, StorageCopy
+    from registry.content.storage_copy import Progress
 
 app = typer.Typer(help="Move a registry's data, and clear what is left of uploads.", no_args_is_help=True)
-_INTERRUPTED = 130
 
 
 @app.command()
@@ -59,7 +55,7 @@ def copy(  # noqa: PLR0917  # the command line gives them by name
     try:
         found = asyncio.run(_copy(places[0], places[1], jobs, dry_run=dry_run, verify=verify, quiet=quiet))
     except KeyboardInterrupt:
-        raise Failure("stopped; run it again to go on from there", _INTERRUPTED) from None
+        raise Failure("stopped; run it again to go on from there", INTERRUPTED) from None
     except StorageError as error:
         raise Failure(f"{error}. What has been copied stays; run it again to go on from there") from error
     _report(found, dry_run=dry_run, as_json=as_json)
@@ -123,35 +119,12 @@ async def _copy(
     work = StorageCopy(build_backend(source), build_backend(target), jobs)
     if not await work.is_registry():
         raise Failure(f"{place_of(source)} holds no registry: there is no docker/registry/v2 in it", MISUSED)
-    async with _shown(work, quiet=quiet):
+    async with shown(lambda seconds: _line(work.progress, seconds), quiet=quiet):
         await work.count()
         await work.run(dry_run=dry_run)
         if verify and not dry_run:
             await work.verify()
     return work.progress
-
-
-@asynccontextmanager
-async def _shown(work: "StorageCopy", *, quiet: bool) -> AsyncIterator[None]:
-    """Show progress while the context lasts: one line that changes on a terminal, a line now and then elsewhere."""
-    if quiet:
-        yield
-        return
-    task = asyncio.create_task(_show(work))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        output.progress(_line(work.progress, 0), last=True)
-
-
-async def _show(work: "StorageCopy") -> None:
-    began = time.monotonic()
-    while True:
-        await asyncio.sleep(0.2 if sys.stderr.isatty() else 5)
-        output.progress(_line(work.progress, time.monotonic() - began))
 
 
 def _line(progress: "Progress", seconds: float) -> str:

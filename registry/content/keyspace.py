@@ -14,6 +14,8 @@ cargohold/v1/                                         ours, beside it
 ├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
 ├── pulls_since                                       since when times of pulls are kept
+├── scrub                                             who reads everything again, and how far that is: `scrub_turn`
+├── quarantine/<alg>/<hex>                            bytes that were found not to be what their digest says
 ├── gc/                                               what pushes and the collector tell each other: `leases`
 │   ├── collector                                     who collects, and whether it is at work
 │   ├── intents/<uuid>                                what a manifest push that is under way relies on
@@ -46,6 +48,8 @@ COLLECTOR = "cargohold/v1/gc/collector"
 INTENTS = "cargohold/v1/gc/intents/"
 TOUCHED = "cargohold/v1/gc/touched/"
 CONDEMNED = "cargohold/v1/gc/condemned/"
+SCRUB = "cargohold/v1/scrub"
+QUARANTINE = "cargohold/v1/quarantine/"
 
 
 def blob(digest: Digest) -> str:
@@ -56,6 +60,11 @@ def blob(digest: Digest) -> str:
 def blobs(algorithm: str, shard: str) -> str:
     """The prefix of the blobs whose digests begin with two hex digits: `<hex>/data` follows."""
     return f"{BLOBS}{algorithm}/{shard}/"
+
+
+def quarantined(digest: Digest) -> str:
+    """Where the wrong bytes of a blob go."""
+    return f"{QUARANTINE}{digest.algorithm}/{digest.encoded}"
 
 
 def condemned(shard: str) -> str:

@@ -20,7 +20,7 @@ from storage_backends.sendable import FileRegion, Sendable
 _BLOBS = "docker/registry/v2/blobs/"
 _REPOSITORIES = "docker/registry/v2/repositories/"
 _OURS = "cargohold/v1/"
-_NOT_COPIED = (f"{_OURS}tmp/", f"{_OURS}uploads/", f"{_OURS}gc/")
+_NOT_COPIED = (f"{_OURS}tmp/", f"{_OURS}uploads/", f"{_OURS}gc/", f"{_OURS}quarantine/", f"{_OURS}scrub")
 _BLOCK = 1024 * 1024
 _PAGE = 1000
 

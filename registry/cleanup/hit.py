@@ -1,0 +1,51 @@
+"""Which images need some blobs: for people who have to know what is broken, and for whoever brings the bytes back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from registry.cleanup import inventory, repositories
+from registry.cleanup.inventory import Image, Inventory
+from registry.content import keyspace
+from registry.content.digest import Digest
+from storage_backends.base import StorageBackend
+
+
+@dataclass(slots=True)
+class Hit:
+    """What one blob is needed by: `images` as `repository:tag@digest` (`repository@digest` without a tag); the
+    repositories that name it; whether it is itself a manifest there.
+    """
+
+    images: list[str] = field(default_factory=list)
+    repositories: list[str] = field(default_factory=list)
+    is_manifest: bool = False
+
+
+async def images_hit(backend: StorageBackend, digests: Iterable[Digest]) -> Mapping[Digest, Hit]:
+    """What needs each of the digests, in all repositories, one after the other."""
+    hits = {digest: Hit() for digest in digests}
+    if hits:
+        async for name in repositories.names(backend, keyspace.REPOSITORIES):
+            _add(hits, await inventory.read(backend, name))
+    return hits
+
+
+def references(image: Image) -> list[str]:
+    """What people call an image: a line for each tag."""
+    names = [f"{image.repository}:{tag}" for tag in image.tags] or [image.repository]
+    return [f"{name}@{image.digest}" for name in names]
+
+
+def _add(hits: Mapping[Digest, Hit], found: Inventory) -> None:
+    parents: dict[Digest, list[Image]] = {}
+    for image in found.images.values():
+        for child in image.children:
+            parents.setdefault(child.digest, []).append(image)
+    for image in found.images.values():
+        for digest in {image.digest, *(blob.digest for blob in image.blobs)} & hits.keys():
+            hit = hits[digest]
+            hit.is_manifest = hit.is_manifest or digest == image.digest
+            if found.name not in hit.repositories:
+                hit.repositories.append(found.name)
+            needing = [image, *parents.get(image.digest, ())]
+            hit.images += [line for one in needing for line in references(one) if line not in hit.images]

@@ -1,0 +1,35 @@
+"""Shows how far something is while it runs: one line that changes on a terminal, a line now and then elsewhere."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from registry.cli import output
+
+Line = Callable[[float], str]
+"""How far it is, after so many seconds; 0 for the last line."""
+
+
+@asynccontextmanager
+async def shown(line: Line, *, quiet: bool) -> AsyncIterator[None]:
+    """While the context lasts, show progress on stderr, unless `quiet`."""
+    if quiet:
+        yield
+        return
+    task = asyncio.create_task(_show(line))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        output.progress(line(0), last=True)
+
+
+async def _show(line: Line) -> None:
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(0.2 if sys.stderr.isatty() else 5)
+        output.progress(line(time.monotonic() - began))

@@ -1,0 +1,55 @@
+"""What is damaged in a bucket is found, named and taken away."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.buckets.gateway import Gateway
+from tests.images import random_image
+from tests.live_server import cargohold_command, live_server
+from tests.wire.repository import Repository
+from tests.wire.wire import Wire
+
+
+def _cargohold(settings: Mapping[str, str], *arguments: str) -> tuple[int, Any]:
+    done = subprocess.run(
+        [*cargohold_command(), *arguments, "--json"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _blob(digest: str) -> str:
+    encoded = digest.partition(":")[2]
+    return f"a/part/docker/registry/v2/blobs/sha256/{encoded[:2]}/{encoded}/data"
+
+
+def test_a_damaged_object_is_taken_away_and_the_next_push_mends_it(
+    gateway: Gateway, bucket: str, settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    image = random_image(seed=1, layer_size=2_000_000)
+    with live_server(tmp_path, environment=settings) as server:
+        repository = Repository(Wire(server.url), "team/app")
+        repository.push("latest", image)
+        layer = image.layers[1]
+        wrong = bytes([layer.data[0] ^ 1]) + layer.data[1:]
+        gateway.client().put_object(Bucket=bucket, Key=_blob(layer.digest), Body=wrong)
+
+        code, found = _cargohold(settings, "scrub", "--quiet")
+
+        assert (code, found["blobs"]) == (1, 4)
+        [damage] = found["damaged"]
+        assert (damage["digest"], damage["state"]) == (layer.digest, "quarantined")
+        assert damage["images"] == [f"team/app:latest@{image.manifest.digest}"]
+        assert repository.call("HEAD", f"blobs/{layer.digest}").status == 404
+
+        repository.push("latest", image)
+        repository.assert_holds("latest", image)
+        assert _cargohold(settings, "scrub", "--quiet")[0] == 0
