@@ -1,6 +1,7 @@
 """Scrubbing beside a server: by hand, by itself, and killed in the middle."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -84,8 +85,8 @@ def test_killed_in_the_middle_the_next_one_goes_on_from_there(tmp_path: Path) ->
         for seed in range(12):
             repository.push_blob(random_bytes(500_000, seed))
         state = server.root / "cargohold/v1/scrub"
-        lease = {"CARGOHOLD_CLEANUP__LEASE_SECONDS": "1"}
-        running = subprocess.Popen(_scrub(server, "--rate", "1MB/s"), env=_environment(lease))
+        environment = {**os.environ, "CARGOHOLD_CLEANUP__LEASE_SECONDS": "1"}
+        running = subprocess.Popen(_scrub(server, "--rate", "1MB/s"), env=environment)
         _wait(lambda: state.exists() and json.loads(state.read_bytes())[4] != "", lambda: "it does not get on")
         running.send_signal(signal.SIGKILL)
         running.wait()
@@ -94,15 +95,9 @@ def test_killed_in_the_middle_the_next_one_goes_on_from_there(tmp_path: Path) ->
         _flip(max(last.rglob("data")))
 
         _wait(lambda: time.time() - state.stat().st_mtime > 1, lambda: "the clock stands still")
-        done = subprocess.run(_scrub(server), env=_environment(lease), capture_output=True, text=True, check=False)
+        done = subprocess.run(_scrub(server), env=environment, capture_output=True, text=True, check=False)
 
         assert done.returncode == 0, done.stderr  # nothing needs the blob
         found = json.loads(done.stdout)
         assert (found["resumed"], found["blobs"], len(found["damaged"])) == (True, 12, 1)
         assert 0 < left[5] < 12
-
-
-def _environment(more: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **more}
