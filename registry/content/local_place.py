@@ -4,16 +4,17 @@ Knows the registry's rules by calling them, and nothing of where else images com
 see and change everything: rights are asked for before it, not in it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from registry.content.bodies import Write, pour
 from registry.content.digest import Digest
-from registry.content.errors import BlobUnknown, ManifestUnknown, SizeInvalid
+from registry.content.errors import BlobUnknown, ManifestUnknown
 from registry.content.manifest_store import StoredManifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import OpenBlob, Referrer
 from registry.content.repository import Registry
+from registry.content.verifying import exactly
 from storage_backends.sendable import blocks_of
 
 _PAGE = 500
@@ -117,23 +118,7 @@ class _Blocks:
 
     async def pump(self, write: Write) -> int:
         """See `Body`. Raises `SizeInvalid` as soon as there is more, or at an end that comes too early."""
-        total = await pour(self._blocks, _limited(write, self._size))
-        if total != self._size:
-            raise SizeInvalid(f"the blob has {total} bytes instead of {self._size}")
-        return total
-
-
-def _limited(write: Write, size: int) -> Callable[[memoryview], None]:
-    left = size
-
-    def checked(block: memoryview) -> None:
-        nonlocal left
-        left -= len(block)
-        if left < 0:
-            raise SizeInvalid(f"the blob has more than {size} bytes")
-        write(block)
-
-    return checked
+        return await pour(exactly(self._size, self._blocks), write)
 
 
 def _referrer(entry: Mapping[str, object]) -> Referrer:

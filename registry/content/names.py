@@ -38,6 +38,11 @@ class RepositoryName(str):
         return cls(text)
 
 
+def is_name(text: str) -> bool:
+    """True if the text fits the grammar of repository names."""
+    return _NAME.fullmatch(text) is not None and len(text) <= _MAX_NAME
+
+
 def is_component(text: str) -> bool:
     """True if the text can stand between two slashes of a repository name."""
     return _ONE.fullmatch(text) is not None
@@ -71,3 +76,8 @@ Reference = Digest | Tag
 def parse_reference(text: str) -> Reference:
     """A manifest's reference: a digest if it has a colon, else a tag. Raises `DigestInvalid` or `TagInvalid`."""
     return Digest.parse(text) if ":" in text else Tag.parse(text)
+
+
+def referrers_tag(subject: Digest) -> Tag:
+    """The tag under which clients list referrers where there is no API. Source: "Referrers Tag Schema"."""
+    return Tag(f"{subject.algorithm[:32]}-{subject.encoded[:64]}")

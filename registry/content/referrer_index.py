@@ -18,7 +18,7 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestInvalid, ManifestUnknown
 from registry.content.manifest_store import ManifestStore, StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
-from registry.content.names import RepositoryName, Tag
+from registry.content.names import RepositoryName, referrers_tag
 from registry.content.side_by_side import batches, side_by_side
 from registry.content.tag_store import TagStore
 from storage_backends.base import StorageBackend
@@ -164,7 +164,7 @@ class ReferrerIndex:
     async def _tag_schema(self, name: RepositoryName, subject: Digest) -> set[Digest]:
         """What clients list where there is no referrers API. Source: distribution-spec, "Referrers Tag Schema"."""
         try:
-            index = await self._tags.resolve(name, Tag(f"{subject.algorithm[:32]}-{subject.encoded[:64]}"))
+            index = await self._tags.resolve(name, referrers_tag(subject))
         except ManifestUnknown:
             return set()
         found = await self._read(name, index)

@@ -1,0 +1,72 @@
+"""Where a registry really is: the host that images name, and the URL that is spoken to. Pure.
+
+Source of Docker Hub's names: github.com/distribution/reference, normalize.go.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from registry.content.names import RepositoryName
+
+DOCKER_HUB = "docker.io"
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+_HUB_URL = "https://registry-1.docker.io"
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A registry: `host` as images and credentials name it, `url` without a slash at its end."""
+
+    host: str
+    url: str
+
+    @classmethod
+    def parse(cls, text: str, *, plain_http: bool = False) -> Self:
+        """Read `HOST[:PORT]` or a URL. A host is spoken to by https, on the loopback and with `plain_http` by http.
+
+        Raises `ValueError` with what is wrong.
+        """
+        if "://" in text:
+            parts = urlsplit(text)
+            if parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
+                raise ValueError(f"{text!r} is not the URL of a registry: write https://HOST[:PORT]")
+            host, path, scheme = parts.netloc, parts.path.strip("/"), parts.scheme
+            if path.removesuffix("v2"):
+                raise ValueError(f"{text!r} has a path: registries are at the root of their host")
+        else:
+            host, scheme = text, "http" if plain_http or is_loopback(text) else "https"
+        if not is_host(host):
+            raise ValueError(f"{host!r} is not a registry: write HOST[:PORT]")
+        if host in _HUB_NAMES:
+            return cls(DOCKER_HUB, _HUB_URL)
+        return cls(host, f"{scheme}://{host}")
+
+    @property
+    def is_plain(self) -> bool:
+        """True if nothing on the way is encrypted."""
+        return self.url.startswith("http://")
+
+    def repository(self, name: RepositoryName) -> RepositoryName:
+        """What a repository is called there: Docker Hub's own images live in `library/`."""
+        return RepositoryName(f"library/{name}") if self.host == DOCKER_HUB and "/" not in name else name
+
+
+def is_host(text: str) -> bool:
+    """True if the text is `HOST[:PORT]`."""
+    return _HOST.fullmatch(text) is not None and len(text) <= 255
+
+
+def is_loopback(host: str) -> bool:
+    """True if `HOST[:PORT]` is this machine."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

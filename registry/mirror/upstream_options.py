@@ -1,0 +1,66 @@
+"""How a registry elsewhere is reached: as values, and as the HTTP client that they make. Knows httpx and TLS."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from registry import __version__
+from registry.mirror.credentials import CredentialSource, Given
+from registry.mirror.endpoints import Endpoint
+from registry.mirror.errors import CredentialsInvalid
+
+_IDLE_CONNECTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How hard to try; times in seconds. `longest_wait` is the longest that a registry may tell us to wait."""
+
+    attempts: int = 4
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    connect: float = 10.0
+    silence: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamOptions:
+    """A registry and how to reach it. Proxies come from the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)."""
+
+    endpoint: Endpoint
+    credentials: CredentialSource = field(default_factory=Given)
+    ca_file: Path | None = None
+    verify_tls: bool = True
+    patience: Patience = Patience()
+    max_manifest_bytes: int = 4 * 1024 * 1024
+    chunk_bytes: int = 0
+    """Blobs are pushed in chunks of this size, for registries behind what refuses large requests; 0: whole."""
+
+
+def new_client(options: UpstreamOptions) -> httpx.AsyncClient:
+    """The HTTP client for a registry. Raises `CredentialsInvalid` if the file of authorities cannot be read."""
+    patience = options.patience
+    return httpx.AsyncClient(
+        verify=_tls(options),
+        timeout=httpx.Timeout(patience.silence, connect=patience.connect, pool=None),
+        # who asks bounds how much is asked at a time: a limit here could make a copy wait for itself
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=_IDLE_CONNECTIONS),
+        headers={"User-Agent": f"cargohold/{__version__}", "Accept-Encoding": "identity"},
+        # no proxy is asked for what runs on this machine
+        mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+    )
+
+
+def _tls(options: UpstreamOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        if options.ca_file is not None:
+            context.load_verify_locations(options.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CredentialsInvalid(f"the authorities in {options.ca_file} cannot be read: {error}") from error
+    if not options.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
