@@ -31,6 +31,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import Source, Target
+from registry.mirror.errors import MirrorError
 from registry.mirror.platforms import Platform, chosen
 from registry.mirror.progress import (
     BlobDone,
@@ -114,7 +115,7 @@ class Copying:
             await self._graph(_Walk(image), stored)
             if image.tags and not self._options.dry_run:
                 await self._target.put_manifest(image.target, stored, image.tags)
-        except (ContentError, StorageError) as error:
+        except (ContentError, MirrorError, StorageError) as error:
             self._say(ImageFailed(image, str(error)))
         else:
             self._say(ImageDone(image, stored.digest))

@@ -1,0 +1,89 @@
+"""A registry that answers what a test has written down, right or wrong, and remembers what it was asked.
+
+Knows HTTP; must not know who asks. An answer can end in the middle of its body, as a connection that breaks does.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request; names of fields in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Says:
+    """An answer; with `cut` the connection ends after so many bytes of the body."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: int | None = None
+
+
+Script = Callable[[Asked], Says]
+
+
+@dataclass
+class Scripted:
+    """The running registry."""
+
+    address: str
+    asked: list[Asked]
+
+    def paths(self, method: str = "GET") -> list[str]:
+        """What was asked for, in order."""
+        return [asked.path for asked in self.asked if asked.method == method]
+
+
+@contextmanager
+def scripted(script: Script) -> Iterator[Scripted]:
+    """A registry on the loopback that follows `script`; gone afterwards."""
+    asked: list[Asked] = []
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            fields = {name.lower(): value for name, value in self.headers.items()}
+            request = Asked(self.command, self.path, fields, self.rfile.read(length))
+            with lock:
+                asked.append(request)
+                says = script(request)
+            self.send_response(says.status)
+            if "Content-Length" not in says.headers:
+                self.send_header("Content-Length", str(len(says.body)))
+            for name, value in says.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(says.body[: says.cut])
+            if says.cut is not None:
+                self.close_connection = True
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # http.server's names
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield Scripted(f"127.0.0.1:{server.server_address[1]}", asked)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
