@@ -128,18 +128,22 @@ def image(
     architecture: str = "amd64",
     command: Sequence[str] = (),
     annotations: Mapping[str, str] | None = None,
+    run: Mapping[str, object] | None = None,
+    created: str = _CREATED,
+    history: Sequence[Mapping[str, object]] | None = None,
 ) -> Image:
-    """A runnable image of these layers: OCI, or Docker schema 2 if `docker`."""
+    """A runnable image of these layers: OCI, or Docker schema 2 if `docker`. `run` adds to how it runs (labels, …)."""
+    steps = [{"created": created, "created_by": f"layer {n}"} for n in range(len(layers))]
     config = Content(
         DOCKER_CONFIG if docker else OCI_CONFIG,
         _json(
             {
-                "created": _CREATED,
+                "created": created,
                 "architecture": architecture,
                 "os": "linux",
-                "config": {"Cmd": list(command) or None, "Env": ["PATH=/bin"]},
+                "config": {"Cmd": list(command) or None, "Env": ["PATH=/bin"], **(run or {})},
                 "rootfs": {"type": "layers", "diff_ids": [each.diff_id for each in layers]},
-                "history": [{"created": _CREATED, "created_by": f"layer {n}"} for n in range(len(layers))],
+                "history": steps if history is None else list(history),
             }
         ),
     )

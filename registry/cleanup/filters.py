@@ -16,6 +16,9 @@ _KINDS = ("until", "label", "label!", "repository", "tag", "dangling")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
+Label = tuple[str, str | None]
+"""The key of a label, and its value unless any will do."""
+
 
 class FilterInvalid(ValueError):
     """A filter that means nothing; the message says what could be meant."""
@@ -26,8 +29,8 @@ class Filters:
     """What was asked for; `until` in seconds since the epoch."""
 
     until: float | None = None
-    labels: Sequence[tuple[str, str | None]] = ()
-    not_labels: Sequence[tuple[str, str | None]] = ()
+    labels: Sequence[Label] = ()
+    not_labels: Sequence[Label] = ()
     repositories: Sequence[str] = ()
     tags: Sequence[str] = ()
     dangling: bool | None = None
@@ -47,8 +50,8 @@ class Filters:
 
     def takes_labels(self, labels: Mapping[str, str]) -> bool:
         """True if it asks for an image with these labels."""
-        return all(_has(labels, label) for label in self.labels) and not any(
-            _has(labels, label) for label in self.not_labels
+        return all(has_label(labels, label) for label in self.labels) and not any(
+            has_label(labels, label) for label in self.not_labels
         )
 
 
@@ -68,11 +71,11 @@ def parse_filters(texts: Sequence[str], now: Callable[[], float] = time.time) ->
             raise FilterInvalid(f"{kind}= can be given once")
     return Filters(
         until=parse_until(found["until"][0], now()) if found["until"] else None,
-        labels=[_label(text) for text in found["label"]],
-        not_labels=[_label(text) for text in found["label!"]],
+        labels=[parse_label(text) for text in found["label"]],
+        not_labels=[parse_label(text) for text in found["label!"]],
         repositories=[_pattern(text) for text in found["repository"]],
         tags=[_tag_pattern(text) for text in found["tag"]],
-        dangling=_truth(found["dangling"][0]) if found["dangling"] else None,
+        dangling=parse_truth(found["dangling"][0]) if found["dangling"] else None,
     )
 
 
@@ -95,12 +98,14 @@ def parse_until(text: str, now: float) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _label(text: str) -> tuple[str, str | None]:
+def parse_label(text: str) -> Label:
+    """A label of which the key, or the key and the value, is asked for."""
     key, equals, value = text.partition("=")
     return key, value if equals else None
 
 
-def _has(labels: Mapping[str, str], label: tuple[str, str | None]) -> bool:
+def has_label(labels: Mapping[str, str], label: Label) -> bool:
+    """True if the label is among these."""
     key, value = label
     return key in labels and (value is None or labels[key] == value)
 
@@ -133,7 +138,8 @@ def _tag_fits(pattern: str, tag: str) -> bool:
     return matches(pattern, tag)
 
 
-def _truth(text: str) -> bool:
+def parse_truth(text: str) -> bool:
+    """What `dangling=` says. Raises `FilterInvalid`."""
     if text.lower() not in ("true", "false", "1", "0"):
         raise FilterInvalid(f"dangling={text}: write true or false")
     return text.lower() in ("true", "1")

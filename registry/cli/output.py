@@ -6,9 +6,14 @@ import time
 import traceback
 from collections.abc import Sequence
 
+_UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)), "?")
+"""What would do something to the terminal: cells hold what others have written."""
+
 
 def result(text: str) -> None:
     """Print what the user asked for."""
+    encoding = sys.stdout.encoding or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)  # names come from whoever pushes
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
@@ -18,10 +23,19 @@ def json_result(value: object) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns, as docker does: three spaces between them, nothing but the head if there is no row."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        result("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    """Print rows in columns, as docker does: three spaces between them, ten characters at least, nothing but the head
+    if there is no row.
+    """
+    columns(head, *rows)
+
+
+def columns(*rows: Sequence[str]) -> None:
+    """Print rows in columns; the last cell of a row takes as much room as it needs."""
+    count = max((len(row) for row in rows), default=0)
+    widths = [max((len(row[n]) + 3 for row in rows if len(row) > n + 1), default=0) for n in range(count)]
+    for row in rows:
+        cells = [cell.translate(_UNPRINTABLE) for cell in row]
+        result("".join(cell.ljust(max(width, 10)) for cell, width in zip(cells, widths, strict=False)).rstrip())
 
 
 def moment(seconds: float | None) -> str:

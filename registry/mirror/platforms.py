@@ -51,22 +51,33 @@ def chosen(data: bytes, children: Sequence[Descriptor], wanted: Sequence[Platfor
     """
     if not wanted or not children:
         return tuple(children)
-    document = strict_json.loads(data)
-    entries = document["manifests"] if isinstance(document, dict) else []
-    platforms = [_platform(entry) for entry in entries]
+    entries = _entries(data)
+    found = platforms(data, children)
     taken = {
         str(child.digest)
-        for child, platform in zip(children, platforms, strict=True)
+        for child, platform in zip(children, found, strict=True)
         if platform is not None and any(each.covers(platform) for each in wanted)
     }
-    if not taken and any(platform is not None for platform in platforms):
-        there = ", ".join(sorted({str(platform) for platform in platforms if platform is not None}))
+    if not taken and any(platform is not None for platform in found):
+        there = ", ".join(sorted({str(platform) for platform in found if platform is not None}))
         raise ManifestUnknown(f"the index has no image for {', '.join(map(str, wanted))}; it has {there[:500]}")
     return tuple(
         child
-        for child, entry, platform in zip(children, entries, platforms, strict=True)
+        for child, entry, platform in zip(children, entries, found, strict=True)
         if str(child.digest) in taken or (platform is None and _attested(entry) in {None, *taken})
     )
+
+
+def platforms(data: bytes, children: Sequence[Descriptor]) -> Sequence[Platform | None]:
+    """For what each of the `children` of the index `data` is; None if it names no platform, as attestations don't."""
+    return [_platform(entry) for entry in _entries(data)] if children else []
+
+
+def _entries(data: bytes) -> Sequence[Mapping[str, object]]:
+    """The descriptors of an index that has been parsed."""
+    document = strict_json.loads(data)
+    entries = document.get("manifests") if isinstance(document, dict) else None
+    return entries if isinstance(entries, list) else []
 
 
 def _platform(entry: Mapping[str, object]) -> Platform | None:

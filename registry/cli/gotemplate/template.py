@@ -1,7 +1,7 @@
 """A template that was read, and filling it in."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from inspect import signature
 
 from registry.cli.gotemplate.errors import CallFailed, TemplateFailed, TemplateInvalid
@@ -9,6 +9,12 @@ from registry.cli.gotemplate.functions import FUNCTIONS
 from registry.cli.gotemplate.nodes import Call, Group, If, Literal, Loop, Node, Operand, Output, Path, Pipeline, Text
 from registry.cli.gotemplate.parser import Parser
 from registry.cli.gotemplate.values import Record, is_list, printed, truth
+
+_LEAVE_NAMES = ("json", "join", "split", "title", "lower", "upper", "pad", "truncate", "slice")
+
+
+def _same_text(text: object, *_: object) -> object:
+    return text
 
 
 def parse(text: str) -> "Template":
@@ -33,6 +39,11 @@ class Template:
 
     text: str
     nodes: Sequence[Node]
+    functions: Mapping[str, Callable[..., object]] = field(default_factory=lambda: FUNCTIONS)
+
+    def head(self, names: Record) -> str:
+        """What it makes of the names of the fields, for the first line of a table: functions leave them as they are."""
+        return replace(self, functions={**FUNCTIONS, **dict.fromkeys(_LEAVE_NAMES, _same_text)}).render(names)
 
     def render(self, value: object) -> str:
         """The text that it makes of a value. Raises `TemplateInvalid` for a field that there never is, and
@@ -102,7 +113,7 @@ class Template:
         first, *rest = command
         if not isinstance(first, Call):
             return self._operand(first, scope)
-        function = FUNCTIONS[first.name]
+        function = self.functions[first.name]
         arguments = (*(self._operand(operand, scope) for operand in rest), *piped)
         try:
             signature(function).bind(*arguments)

@@ -1,4 +1,4 @@
-"""A place that holds images in dictionaries, and keeps the contract of `content.places` on both sides."""
+"""A place that holds images in dictionaries, and keeps the contract of `content.places`, reading, writing, removing."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -120,6 +120,18 @@ class MemoryPlace:
         self.calls.append(f"manifest {manifest.digest}{''.join(f' {tag}' for tag in tags)}")
         held.manifests[manifest.digest] = manifest
         held.tags.update(dict.fromkeys(tags, manifest.digest))
+
+    async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
+        held = self.held[name]
+        if held.manifests.pop(digest, None) is None:
+            raise ManifestUnknown(f"{digest} is not in {name}")
+        self.calls.append(f"delete {digest}")
+        held.tags = {tag: named for tag, named in held.tags.items() if named != digest}
+
+    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+        if self.held[name].tags.pop(tag, None) is None:
+            raise ManifestUnknown(f"{tag} is not in {name}")
+        self.calls.append(f"untag {tag}")
 
 
 def is_foreign(blob: Descriptor) -> bool:

@@ -1,0 +1,1 @@
+"""Looking around in a place that holds images, as docker's image verbs do."""

@@ -1,0 +1,1 @@
+"""Looking around in places that hold images."""
