@@ -14,7 +14,7 @@ from registry.content.errors import ManifestUnknown
 from registry.content.manifest_store import StoredManifest
 from registry.content.names import RepositoryName, Tag
 from registry.mirror.platforms import Platform
-from tests.images import OCI_INDEX, OCI_MANIFEST, artifact, index, random_image, random_layer
+from tests.images import OCI_INDEX, OCI_MANIFEST, Image, Index, artifact, index, random_image, random_layer
 from tests.images import image as image_of
 from tests.unit.mirror.places import MemoryPlace
 
