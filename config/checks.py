@@ -29,6 +29,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _issuers(settings)
     yield from _tls(settings)
     yield from _s3(settings)
+    yield from _upstreams(settings)
     if settings.registry.catalog_page_size > settings.registry.max_page_size:
         yield Problem(
             ("registry", "catalog_page_size"),
@@ -56,6 +57,9 @@ def _files(settings: Settings) -> Iterator[tuple[Location, Path | None]]:
     for number, issuer in enumerate(auth.issuers):
         for name in ("jwks_file", "ca_file", "token_file"):
             yield ("auth", "issuers", number, name), getattr(issuer, name)
+    for number, upstream in enumerate(settings.upstreams):
+        for name in ("password_file", "ca_file"):
+            yield ("upstreams", number, name), getattr(upstream, name)
 
 
 def _access(settings: Settings) -> Iterator[Problem]:
@@ -128,6 +132,25 @@ def _issuers(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 ("auth", "issuers", number, "issuer"), "is no URL: say where its keys are (jwks_url, jwks_file)"
             )
+
+
+def _upstreams(settings: Settings) -> Iterator[Problem]:
+    names: set[str] = set()
+    for number, upstream in enumerate(settings.upstreams):
+        here = ("upstreams", number)
+        if upstream.name in names:
+            yield Problem((*here, "name"), f"{upstream.name} is the name of another upstream already")
+        names.add(upstream.name)
+        password, file = bool(upstream.password.get_secret_value()), upstream.password_file is not None
+        if password + file + bool(upstream.credential_command) > 1:
+            yield Problem(
+                (*here, "username"),
+                "has password, password_file or credential_command more than once: keep one of them",
+            )
+        if (password or file) and not upstream.username:
+            yield Problem((*here, "name"), f"{upstream.name} has a password and no username")
+        if upstream.username and not (password or file or upstream.credential_command):
+            yield Problem((*here, "username"), "needs its password: set password_file, too")
 
 
 def _s3(settings: Settings) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """Every setting of the server: its name, its type with its unit, its default. The only place where a default stands.
 
 Knows shapes and bounds of single values. What has to fit together is in `checks`; where values come from, in `load`;
-who is who and who may do what, in `auth` and `access`; where the data lies, in `storage`.
+who is who and who may do what, in `auth` and `access`; where the data lies, in `storage`; registries elsewhere, in
+`upstreams`.
 """
 
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from config.auth import AuthSettings
 from config.cleanup import CleanupSettings
 from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
 from config.storage import StorageSettings
+from config.upstreams import UpstreamSettings
 
 _KIB = 1024
 _MIB = 1024 * 1024
@@ -90,4 +92,5 @@ class Settings(Section):
     cleanup: CleanupSettings = CleanupSettings()
     auth: AuthSettings = AuthSettings()
     access: AccessSettings = AccessSettings()
+    upstreams: Annotated[tuple[UpstreamSettings, ...], Field(strict=False)] = ()
     log: LogSettings = LogSettings()

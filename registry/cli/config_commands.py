@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.settings_options import ConfigOption, load_settings, refused
+from registry.cli.settings_options import ConfigOption, checks, load_settings, refused
 
 app = typer.Typer(help="Check and show settings.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -19,12 +19,10 @@ def check(
 
     The file alone is checked, without the environment; files that it names need not be there.
     """
-    from config.checks import problems  # noqa: PLC0415  # start-up time
-    from config.load import ConfigError, read  # noqa: PLC0415
-    from registry.app_auth import auth_problems  # noqa: PLC0415
+    from config.load import ConfigError, read  # noqa: PLC0415  # start-up time
 
     try:
-        read(file, environment=False, checks=(problems, auth_problems))
+        read(file, environment=False, checks=checks())
     except ConfigError as error:
         raise refused(error) from error
     output.result(f"{file}: no mistake found")

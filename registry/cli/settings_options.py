@@ -47,19 +47,24 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> "Settings
 
 def read_settings(config: Path | None, flags: Mapping[str, object]) -> "Loaded":
     """As `load_settings`, fit for a server, and with the place where each was written. Raises `Failure`."""
-    from config.checks import problems  # noqa: PLC0415  # start-up time
-    from registry.app_auth import auth_problems  # noqa: PLC0415
-
-    return _read(config, flags, (problems, auth_problems))
+    return _read(config, flags, checks())
 
 
 def read_again(config: Path, flags: Mapping[str, object]) -> "Callable[[], Loaded]":
     """What reads the same settings once more, for a server that runs. It raises `ConfigError`."""
-    from config.checks import problems  # noqa: PLC0415  # start-up time
-    from config.load import read  # noqa: PLC0415
-    from registry.app_auth import auth_problems  # noqa: PLC0415
+    from config.load import read  # noqa: PLC0415  # start-up time
 
-    return lambda: read(config, _flags(flags), checks=(problems, auth_problems))
+    looked_at = checks()
+    return lambda: read(config, _flags(flags), checks=looked_at)
+
+
+def checks() -> "Sequence[Callable[[Settings], Iterable[Problem]]]":
+    """All that is looked at before a server starts."""
+    from config.checks import problems  # noqa: PLC0415  # start-up time
+    from registry.app_auth import auth_problems  # noqa: PLC0415
+    from registry.app_upstreams import upstream_problems  # noqa: PLC0415
+
+    return (problems, auth_problems, upstream_problems)
 
 
 def _read(

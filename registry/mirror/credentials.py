@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from registry.mirror.endpoints import DOCKER_HUB
+from registry.content.image_references import DOCKER_HUB
 from registry.mirror.errors import CredentialsInvalid
 
 _HUB_KEY = "https://index.docker.io/v1/"

@@ -4,18 +4,15 @@ Source of Docker Hub's names: github.com/distribution/reference, normalize.go.
 """
 
 import ipaddress
-import re
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from registry.content.image_references import DOCKER_HUB, is_host
 from registry.content.names import RepositoryName
 
-DOCKER_HUB = "docker.io"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _HUB_URL = "https://registry-1.docker.io"
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +51,6 @@ class Endpoint:
     def repository(self, name: RepositoryName) -> RepositoryName:
         """What a repository is called there: Docker Hub's own images live in `library/`."""
         return RepositoryName(f"library/{name}") if self.host == DOCKER_HUB and "/" not in name else name
-
-
-def is_host(text: str) -> bool:
-    """True if the text is `HOST[:PORT]`."""
-    return _HOST.fullmatch(text) is not None and len(text) <= 255
 
 
 def is_loopback(host: str) -> bool:

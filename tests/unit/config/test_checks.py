@@ -11,6 +11,7 @@ from config.checks import missing_files, problems
 from config.load import ConfigError, Flag, load
 from config.settings import RegistrySettings, ServerSettings, Settings, TlsSettings
 from config.storage import S3Settings, StorageSettings
+from config.upstreams import UpstreamSettings
 
 OPEN = "0.0.0.0:5000"
 TLS = TlsSettings(certificate=Path("c.pem"), key=Path("k.pem"))
@@ -142,3 +143,19 @@ def test_what_is_said_of_a_bucket_fits_together(s3: S3Settings, message: str) ->
 
 def test_a_bucket_needs_no_more_than_its_name() -> None:
     assert messages(Settings(storage=StorageSettings(s3=S3Settings(bucket="b")))) == []
+
+
+def test_an_upstream_has_one_login_and_a_name_of_its_own() -> None:
+    found = messages(
+        Settings(
+            upstreams=(
+                UpstreamSettings(name="hub", url="docker.io", username="a", password=SecretStr("b")),
+                UpstreamSettings(name="hub", url="docker.io", password_file=Path("/x"), credential_command=("c",)),
+                UpstreamSettings(name="lan", url="registry.lan", username="a"),
+            )
+        )
+    )
+
+    assert [message.partition(":")[0] for message in found] == [
+        "upstreams.1.name", "upstreams.1.username", "upstreams.1.name", "upstreams.2.username"
+    ]  # fmt: skip

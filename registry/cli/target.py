@@ -1,0 +1,150 @@
+"""Where a command acts: straight on a storage, or on a running registry with the caller's credentials.
+
+Knows options and builders; must not know what is done there. A reference with a host, or `--url`, means a registry;
+`--root` and `--config` mean a storage. Both are a place that can be read, written and cleaned.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+
+import typer
+
+from registry.cli.failure import INTERRUPTED, MISUSED, Failure
+from registry.cli.settings_options import load_settings
+from registry.content.places import Removable, Source, Target
+
+if TYPE_CHECKING:
+    from registry.content.image_references import ImageReference
+    from storage_backends.base import StorageBackend
+
+T = TypeVar("T")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="A running registry, HOST[:PORT] or a URL; also in front of an image's name.",
+        show_default=False,
+    ),
+]
+PlainHttpOption = Annotated[
+    bool, typer.Option("--plain-http", help="Speak to the registry without encryption; on the loopback that is so.")
+]
+
+
+class Place(Source, Target, Removable, Protocol):
+    """What a command acts on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A place for as long as a command runs. `host` is the registry's; empty for a storage, which has a `backend`."""
+
+    place: Place
+    host: str = ""
+    backend: "StorageBackend | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """What the command line says about where to act."""
+
+    config: Path | None = None
+    root: Path | None = None
+    url: str | None = None
+    plain_http: bool = False
+
+
+def parse_image(text: str) -> "ImageReference":
+    """An image as people write it. Raises `Failure`."""
+    from registry.content.errors import ContentError  # noqa: PLC0415  # start-up time
+    from registry.content.image_references import ImageReference  # noqa: PLC0415
+
+    try:
+        return ImageReference.parse(text)
+    except ContentError as error:
+        raise Failure(f"{text}: {error.message}", MISUSED) from error
+
+
+def act(options: TargetOptions, images: "Sequence[ImageReference]", work: Callable[[Opened], Awaitable[T]]) -> T:
+    """Do `work` where the options, or the hosts of `images`, say. Raises `Failure`."""
+    host = _host(options, images)
+
+    async def acting() -> T:
+        async with _registry(options, host) if host else _storage(options) as opened:
+            return await work(opened)
+
+    with told():
+        return asyncio.run(acting())
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What goes wrong at a place becomes a `Failure`."""
+    from registry.content.errors import ContentError  # noqa: PLC0415  # start-up time
+    from registry.mirror.errors import MirrorError, UpstreamDenied  # noqa: PLC0415
+    from storage_backends.errors import StorageError  # noqa: PLC0415
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Failure("stopped", INTERRUPTED) from None
+    except UpstreamDenied as error:
+        raise Failure(f"{error.message}. Log in with `docker login`, or name the registry in `upstreams`") from error
+    except (ContentError, MirrorError) as error:
+        raise Failure(error.message) from error
+    except StorageError as error:
+        raise Failure(f"the storage failed: {error}") from error
+
+
+def _host(options: TargetOptions, images: "Sequence[ImageReference]") -> str:
+    """The registry to act on; empty for the storage."""
+    hosts = {image.host for image in images}
+    if len(hosts) > 1:
+        raise Failure("all images must be in one place: name the same host in front of each, or of none", MISUSED)
+    host = next(iter(hosts), "")
+    if options.url and host:
+        raise Failure(f"--url says where to act, and so does {host}/ in front of the image: keep one of them", MISUSED)
+    named = options.url or host
+    if named and options.root is not None:
+        raise Failure(f"--root means a storage and {named} a registry: keep one of them", MISUSED)
+    return named
+
+
+@asynccontextmanager
+async def _registry(options: TargetOptions, host: str) -> AsyncIterator[Opened]:
+    from registry.app_upstreams import options_for  # noqa: PLC0415  # start-up time
+    from registry.mirror.upstream import Upstream  # noqa: PLC0415
+    from registry.mirror.upstream_options import Patience  # noqa: PLC0415
+
+    upstreams = load_settings(options.config, {}).upstreams
+    try:
+        found = options_for(host, upstreams, Patience(), plain_http=options.plain_http)
+    except ValueError as error:
+        raise Failure(str(error), MISUSED) from error
+    async with Upstream(found) as upstream:
+        yield Opened(upstream, upstream.endpoint.host)
+
+
+@asynccontextmanager
+async def _storage(options: TargetOptions) -> AsyncIterator[Opened]:
+    from registry.app import build_registry  # noqa: PLC0415  # start-up time
+    from registry.app_auth import build_policy_source  # noqa: PLC0415
+    from registry.app_storage import build_backend  # noqa: PLC0415
+    from registry.content.local_place import LocalPlace  # noqa: PLC0415
+
+    settings = load_settings(options.config, {"--root": options.root})
+    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
+        raise Failure(
+            f"{settings.storage.root} is not there: name the directory of the data with --root, the settings with"
+            " --config, or a running registry with --url",
+            MISUSED,
+        )
+    backend = build_backend(settings)
+    registry = build_registry(settings, backend, build_policy_source(settings, None))
+    yield Opened(LocalPlace(registry), backend=backend)
