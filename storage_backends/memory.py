@@ -3,7 +3,7 @@
 import bisect
 import itertools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -57,9 +57,10 @@ class _Upload(Upload):
 
 
 class MemoryBackend(StorageBackend):
-    """Objects in a dictionary."""
+    """Objects in a dictionary; `clock` tells the time of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._objects: dict[str, StoredObject] = {}
         self._uploads: dict[str, _Session] = {}
         self._held: set[str] = set()
@@ -83,7 +84,7 @@ class MemoryBackend(StorageBackend):
             raise AlreadyExists(key)
         if if_match is not None and (there is None or there.info.version != if_match):
             raise VersionMismatch(key)
-        info = ObjectInfo(key, len(data), time.time(), str(next(self._versions)))
+        info = ObjectInfo(key, len(data), self._clock(), str(next(self._versions)))
         self._objects[key] = StoredObject(bytes(data), info)
 
     async def put_many(self, items: Sequence[tuple[str, bytes]]) -> None:

@@ -49,6 +49,7 @@ class Collected:
     freed: int = 0
     removed_sessions: int = 0
     removed_history: int = 0
+    removed_trash: int = 0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -113,6 +114,7 @@ class Collection:
                 self.collected.removed_history += count
                 await self._pace.rest()
                 yield
+        self.collected.removed_trash = await leftovers.trash(self._now - self._options.grace)
         await leftovers.empty_repositories()
 
     async def _shards(self) -> dict[str, set[str]]:

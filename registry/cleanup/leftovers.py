@@ -1,4 +1,5 @@
-"""What lies around and belongs to no digest: abandoned uploads, the past of tags, what is kept of empty repositories.
+"""What lies around and belongs to no digest: abandoned uploads, the past of tags, deletions that cannot be undone any
+more, what is kept of empty repositories.
 
 Nobody ever relies on any of it, so it goes without the collector's protocol.
 """
@@ -6,7 +7,8 @@ Nobody ever relies on any of it, so it goes without the collector's protocol.
 from collections.abc import AsyncIterator
 
 from registry.cleanup import repositories
-from registry.content import keyspace
+from registry.content import keyspace, paging
+from registry.content.side_by_side import batches
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound
 
@@ -27,7 +29,7 @@ class Leftovers:
         async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
             prefix = f"{keyspace.repository(name)}_uploads/"
             async for session in repositories.children(self._backend, prefix):
-                keys = [key async for key in repositories.keys(self._backend, f"{prefix}{session}/")]
+                keys = [key async for key in paging.keys(self._backend, f"{prefix}{session}/")]
                 found = [info for key in keys if (info := await self._stat(key)) is not None]
                 if found and max(info.modified for info in found) < self._now - lifetime:
                     removed += 1
@@ -42,6 +44,17 @@ class Leftovers:
             prefix = f"{keyspace.repository(name)}_manifests/tags/"
             async for tag in repositories.children(self._backend, prefix):
                 yield await self._forget_history(f"{prefix}{tag}/", kept, since)
+
+    async def trash(self, since: float) -> int:
+        """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many."""
+        removed = 0
+        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+            async for keys in batches(self._backend, paging.keys(self._backend, keyspace.trash(name)), 100):
+                found = [info for key in keys if (info := await self._stat(key)) is not None]
+                old = [info.key for info in found if info.modified < since]
+                removed += len(old)
+                await self._delete(old)
+        return removed
 
     async def empty_repositories(self) -> None:
         """Remove what we keep of repositories in which nothing is left."""

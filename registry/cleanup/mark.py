@@ -1,4 +1,5 @@
-"""What is needed now: every manifest of every repository, what each of them names, and what a fresh link protects.
+"""What is needed now: every manifest of every repository, and those that were deleted a short while ago, what each of
+them names, and what a fresh link protects.
 
 Reads only. What is needed is kept as 64 bits of each digest: two that agree in them are both kept, so that a mistake
 here never loses anything, and a million blobs cost some 90 MB.
@@ -13,7 +14,7 @@ from typing import Any
 from registry.cleanup import repositories
 from registry.cleanup.pace import Pace
 from registry.cleanup.repositories import Entry
-from registry.content import keyspace, strict_json
+from registry.content import keyspace, paging, strict_json, trash
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from registry.content.side_by_side import batches, side_by_side
@@ -35,6 +36,11 @@ class DigestSet:
     def add(self, digest: Digest) -> None:
         """Take it in."""
         self._bits.add(int(digest.encoded[:16], 16))
+
+    def add_all(self, digests: Iterable[Digest]) -> None:
+        """Take them all in."""
+        for digest in digests:
+            self.add(digest)
 
     def update(self, other: "DigestSet") -> None:
         """Take in all of another set."""
@@ -68,7 +74,9 @@ class Marked:
 
 
 class Marker:
-    """One look. Links that are younger than `since` (seconds since the epoch) protect what they name."""
+    """One look. Links and records of deletions that are younger than `since` (seconds since the epoch) protect what
+    they name.
+    """
 
     def __init__(self, backend: StorageBackend, since: float, pace: Pace) -> None:
         self.marked = Marked()
@@ -84,6 +92,9 @@ class Marker:
                 await self._pace.rest()
                 yield name
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+            async for _ in self._restorable(name, self.marked.needed):  # of repositories in which nothing else is left
+                await self._pace.rest()
+                yield name
             await self._about_manifests(name)
             await self._pace.rest()
             yield name
@@ -94,11 +105,11 @@ class Marker:
         revisions = repositories.by_digest(self._backend, keyspace.revisions(name), "/link")
         async for batch in batches(self._backend, revisions, 64):
             for found in await side_by_side(self._backend, self._references, batch):
-                if found is None:
-                    whole = False
-                for digest in found or ():
-                    named.add(digest)
+                whole = whole and found is not None
+                named.add_all(found or ())
             self.marked.manifests += len(batch)
+            yield
+        async for _ in self._restorable(name, named):
             yield
         self.marked.needed.update(named)
         async for batch in batches(self._backend, self._unnamed_links(name, named if whole else None), 64):
@@ -114,6 +125,18 @@ class Marker:
             yield
         if not whole:
             self.marked.held.append(f"{name} has manifests that are damaged or missing: all of its blobs are kept")
+
+    async def _restorable(self, name: str, needed: DigestSet) -> AsyncIterator[None]:
+        """Add what manifests need that were deleted a short while ago. To be read after those that are there, for who
+        deletes writes the record first: see `content.trash`.
+        """
+        async for keys in batches(self._backend, paging.keys(self._backend, keyspace.trash(name)), 64):
+            entries = [Entry(key, trash.digest_of(key)) for key in keys]
+            fresh = await side_by_side(self._backend, self._is_fresh, entries)
+            deleted = [entry for entry, is_fresh in zip(entries, fresh, strict=True) if is_fresh]
+            for found in await side_by_side(self._backend, self._references, deleted):
+                needed.add_all(found or ())
+            yield
 
     async def _unnamed_links(self, name: str, named: DigestSet | None) -> AsyncIterator[Entry]:
         """The repository's links to blobs that no manifest names; all of them if it is not known what is named."""
@@ -160,7 +183,7 @@ class Marker:
         async for entry in repositories.by_digest(self._backend, keyspace.pulls(name), ""):
             if entry.digest is not None and entry.digest not in there:
                 self.marked.condemn(entry.digest, entry.key)
-        async for key in repositories.keys(self._backend, keyspace.all_referrers(name)):
+        async for key in paging.keys(self._backend, keyspace.all_referrers(name)):
             digest = repositories.parsed(key.rpartition("/")[2])
             if digest is not None and digest not in there:
                 self.marked.condemn(digest, key)

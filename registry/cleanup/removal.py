@@ -15,11 +15,15 @@ _CLAIM = 100
 
 @dataclass(slots=True)
 class Doomed:
-    """What goes with one digest, in this order: tags that name it, links and the like, the bytes."""
+    """What goes with one digest, in this order: tags that name it, links and the like, the bytes.
+
+    `records` (see `content.trash`) are written before, so that it can be restored.
+    """
 
     keys: Sequence[str] = ()
     blob: ObjectInfo | None = None
     tags: Sequence[tuple[RepositoryName, Tag]] = ()
+    records: Sequence[tuple[str, bytes]] = ()
 
 
 async def remove(
@@ -30,6 +34,8 @@ async def remove(
     await collector.condemn(shard, by_name)
     while claimed := await collector.claim(shard, _CLAIM):
         going = {by_name[name]: doomed[by_name[name]] for name in sorted(claimed)}
+        if records := [record for item in going.values() for record in item.records]:
+            await backend.put_many(records)
         for digest, item in going.items():
             for name, tag in item.tags:
                 await _untag(TagStore(backend), name, tag, digest)

@@ -55,18 +55,6 @@ async def by_digest(backend: StorageBackend, prefix: str, end: str) -> AsyncIter
             yield Entry(f"{prefix}{algorithm}/{encoded}{end}", parsed(f"{algorithm}:{encoded}"))
 
 
-async def keys(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
-    """All keys below a prefix, in order."""
-    after = ""
-    while True:
-        listing = await backend.list(prefix, after=after)
-        for key in listing.entries:
-            yield key
-        if not listing.more:
-            return
-        after = listing.entries[-1]
-
-
 async def exists(backend: StorageBackend, name: str) -> bool:
     """True if anything lies in the repository itself."""
     listing = await backend.children(keyspace.repository(name), after="_", limit=10)

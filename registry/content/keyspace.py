@@ -24,6 +24,7 @@ cargohold/v1/                                         ours, beside it
 └── repositories/<name>/
     ├── _pulls/<alg>/<hex>                            when a manifest was last pulled
     ├── _media_types/<alg>/<hex>                      media type as pushed, where the bytes do not say it
+    ├── _trash/<alg>/<hex>/<uuid>                     a manifest or its tags were deleted, and can still be restored
     ├── _referrers/<alg>/<hex>/<alg>:<hex>            descriptor of a referrer, by subject         (can be rebuilt)
     └── _referrers_complete                           all manifests older than this are indexed    (can be rebuilt)
 
@@ -146,6 +147,16 @@ def pulled(name: str, digest: Digest) -> str:
 def media_types(name: str) -> str:
     """The prefix of the media types that a repository keeps: `<alg>/<hex>` follows."""
     return f"{OWN_REPOSITORIES}{name}/_media_types/"
+
+
+def trash(name: str) -> str:
+    """The prefix of what is known of deletions in a repository: `<alg>/<hex>/<uuid>` follows."""
+    return f"{OWN_REPOSITORIES}{name}/_trash/"
+
+
+def deleted(name: str, digest: Digest, record: str) -> str:
+    """The record of one deletion of a manifest, or of tags that named it."""
+    return f"{trash(name)}{digest.algorithm}/{digest.encoded}/{record}"
 
 
 def referrers(name: str, subject: Digest) -> str:

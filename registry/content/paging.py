@@ -1,6 +1,6 @@
-"""Pages of names out of a storage listing. Knows the backend's `children`, not what the names mean."""
+"""Names and keys out of storage listings, page by page. Knows the backend's listings, not what the names mean."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from registry.content.side_by_side import side_by_side
@@ -31,3 +31,15 @@ async def collect(
         more = listing.more
         after = listing.entries[-1] if listing.entries else after
     return Page(tuple(names), more)
+
+
+async def keys(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
+    """All keys below a prefix, in order."""
+    after = ""
+    while True:
+        listing = await backend.list(prefix, after=after)
+        for key in listing.entries:
+            yield key
+        if not listing.more:
+            return
+        after = listing.entries[-1]

@@ -29,6 +29,7 @@ from registry.content.pull_times import PullTimes
 from registry.content.referrer_index import ReferrerIndex, ReferrersPage
 from registry.content.side_by_side import side_by_side
 from registry.content.tag_store import TagStore
+from registry.content.trash import Deleted, Trash, of_manifest
 from registry.content.upload_sessions import UploadSessions
 from storage_backends.base import StorageBackend
 
@@ -43,7 +44,7 @@ class Rules:
     allow_sparse_indexes: bool = False
     allow_foreign_layers: bool = True
     grace_seconds: float = 3600.0
-    """For so long garbage collection leaves alone what was pushed and is not needed yet."""
+    """For so long garbage collection leaves alone what was pushed and is not needed yet, or was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Registry:
         self._backend = backend
         self._manifests = ManifestStore(backend)
         self._tags = TagStore(backend)
+        self._trash = Trash(backend, rules.grace_seconds)
         self._immutable = ImmutableTags(immutable, self._tags, self._manifests)
         self._referrers = ReferrerIndex(backend, self._manifests, self._tags)
 
@@ -129,18 +131,25 @@ class Registry:
     async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
         """Remove a manifest and every tag that names it (end-9). Raises `ManifestUnknown`, `TagImmutable`.
 
-        Tags go first, so that a crash leaves an untagged manifest and no tag to nowhere; and once more afterwards, for
-        a push may have tagged it in between. A tag that is moved meanwhile stays, as does all that a push of the same
-        manifest has made after its link was gone. See `_store` for the other side.
+        What is needed to restore it is written down before anything goes. Tags go first then, so that a crash leaves an
+        untagged manifest and no tag to nowhere; and once more afterwards, for a push may have tagged it in between. A
+        tag that is moved meanwhile stays, as does all that a push of the same manifest has made after its link was
+        gone. See `_store` for the other side.
         """
         try:
             stored = await self._manifests.get(name, digest)
         except ContentCorrupt:
             stored = None  # what its subject was nobody can tell; listings leave the entry out
         await self._immutable.check_not_needed(name, digest)
-        await self._remove_tags(name, digest)
+        tags = await self._tags.naming(name, digest)
+        if stored is not None:
+            await self._trash.keep(of_manifest(name, stored, tags))
+        await self._remove_tags(name, digest, tags)
         await self._manifests.remove(name, digest)
-        await self._remove_tags(name, digest, unless_there=True)
+        late = await self._tags.naming(name, digest)
+        if stored is not None and late:
+            await self._trash.keep(of_manifest(name, stored, late))
+        await self._remove_tags(name, digest, late, unless_there=True)
         if stored is not None:
             await self._referrers.remove(name, stored)
 
@@ -151,8 +160,9 @@ class Registry:
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`, `TagImmutable`."""
-        await self._tags.resolve(name, tag)
+        digest = await self._tags.resolve(name, tag)
         self._immutable.check_removable(name, tag)
+        await self._trash.keep(Deleted(name, digest, (tag,)))
         await self._tags.remove(name, tag)
 
     async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:
@@ -219,8 +229,10 @@ class Registry:
         foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
         return (foreign and self.rules.allow_foreign_layers) or await self.blobs.has(name, blob.digest)
 
-    async def _remove_tags(self, name: RepositoryName, digest: Digest, *, unless_there: bool = False) -> None:
-        for tag in await self._tags.naming(name, digest):
+    async def _remove_tags(
+        self, name: RepositoryName, digest: Digest, tags: Sequence[Tag], *, unless_there: bool = False
+    ) -> None:
+        for tag in tags:
             # the version is read before the look at the manifest: a push links the manifest before it moves the tag,
             # so a version that came with a new link is never removed
             version = await self._tags.version(name, tag, digest)

@@ -24,7 +24,7 @@ from config.load import load
 from registry.app_storage import build_backend
 from registry.cleanup import repositories
 from registry.cleanup.gc import Collection, Options
-from registry.content import keyspace
+from registry.content import keyspace, paging
 from registry.content.leases import CollectorBusy
 from storage_backends.base import StorageBackend
 from tests.buckets.gateway import running_gateway
@@ -145,7 +145,7 @@ def _assert_exact(backend: StorageBackend, kept: Mapping[str, Sequence[Pushed]])
     """What lies there is what these images, by repository, need: no byte more, no link more."""
 
     async def keys(prefix: str) -> set[str]:
-        return {key async for key in repositories.keys(backend, prefix)}
+        return {key async for key in paging.keys(backend, prefix)}
 
     digests, links = set(), set()
     for name, values in kept.items():
@@ -164,7 +164,7 @@ def _assert_exact(backend: StorageBackend, kept: Mapping[str, Sequence[Pushed]])
 
 async def _forget_intents(backend: StorageBackend) -> None:
     """What killed pushes have left: a collector does so an hour later."""
-    keys = [key async for key in repositories.keys(backend, keyspace.INTENTS)]
+    keys = [key async for key in paging.keys(backend, keyspace.INTENTS)]
     await backend.delete_many(keys)
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from registry.cleanup import repositories
 from registry.cleanup.due import is_due
 from registry.cleanup.gc import Collected, Collection, Options
 from registry.cleanup.mark import DigestSet, references
-from registry.content import keyspace, mediatypes
+from registry.content import keyspace, mediatypes, paging
 from registry.content.digest import Digest
 from registry.content.leases import Collector, CollectorBusy, collector_state, storage_time
 from registry.content.names import RepositoryName, Tag
@@ -55,7 +54,7 @@ async def collect(backend: StorageBackend, options: Options = _NOW) -> Collected
 
 async def keys(backend: StorageBackend, prefix: str = "") -> set[str]:
     """Everything that lies there."""
-    return {key async for key in repositories.keys(backend, prefix)} - {keyspace.COLLECTOR}
+    return {key async for key in paging.keys(backend, prefix)} - {keyspace.COLLECTOR}
 
 
 async def blobs(backend: StorageBackend) -> set[Digest]:

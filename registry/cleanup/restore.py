@@ -1,0 +1,200 @@
+"""Bringing back what was deleted a short while ago: what can be restored, until when, and restoring it.
+
+Restores by pushing the manifest again, with an intent and a look at all that it needs: what garbage collection has
+taken meanwhile is missed then, and nothing is made that cannot be pulled.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from registry.cleanup import repositories
+from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.errors import (
+    ContentCorrupt,
+    DigestInvalid,
+    ManifestInvalid,
+    ManifestUnknown,
+    ReferencesUnknown,
+    TagImmutable,
+)
+from registry.content.immutable_tags import Covers
+from registry.content.manifest_store import ManifestStore
+from registry.content.manifests import parse_manifest
+from registry.content.names import Reference, RepositoryName, Tag, is_tag
+from registry.content.repository import Registry, Rules
+from registry.content.tag_store import TagStore
+from registry.content.trash import Deleted, Trash
+from storage_backends.base import StorageBackend
+from storage_backends.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Restorable:
+    """A manifest that is gone or has lost tags: all that is known of it, and not there again.
+
+    `there` says whether the manifest itself is there; `deleted` is when, last, in seconds since the epoch.
+    """
+
+    repository: RepositoryName
+    digest: Digest
+    tags: tuple[Tag, ...]
+    media_type: str
+    subject: Digest | None
+    deleted: float
+    there: bool
+    records: tuple[Deleted, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What has come of one: the tags that name it again, and why other tags, or (without `there`) all, were refused."""
+
+    item: Restorable
+    tags: tuple[Tag, ...] = ()
+    there: bool = False
+    refused: tuple[str, ...] = ()
+
+
+def choose(items: Sequence[Restorable], reference: Reference | None) -> list[Restorable]:
+    """What a reference means: of a tag what it named last, with this tag alone; of a digest all of it; everything if
+    there is none. A tag that several have had goes to the one that had it last.
+    """
+    last: dict[Tag, tuple[float, Digest]] = {}
+    for item in items:
+        for tag in item.tags:
+            when = max(record.when for record in item.records if tag in record.tags)
+            last[tag] = max(last.get(tag, (0.0, item.digest)), (when, item.digest))
+    if isinstance(reference, Digest):
+        return [item for item in items if item.digest == reference]
+    named = [replace(item, tags=tuple(tag for tag in item.tags if last[tag][1] == item.digest)) for item in items]
+    if reference is None:
+        return [item for item in named if item.tags or not item.there]
+    return [replace(item, tags=(reference,)) for item in named if reference in item.tags]
+
+
+class Restorer:
+    """Restores within one storage. Tags that name something else by now are moved with `force` only, and never if they
+    are `immutable`. A dry run looks at everything and makes nothing.
+    """
+
+    def __init__(
+        self, backend: StorageBackend, rules: Rules, immutable: Covers, *, force: bool = False, dry_run: bool = False
+    ) -> None:
+        self._backend = backend
+        self._trash = Trash(backend, rules.grace_seconds)
+        self._manifests = ManifestStore(backend)
+        self._tags = TagStore(backend)
+        self._dry_run = dry_run
+        # without force no tag is moved from what it names: that is what an immutable tag is
+        self._covers = immutable if force else _every_tag
+        self._registry = Registry(backend, replace(rules, check_references=True), self._covers)
+
+    async def everything(self) -> AsyncIterator[Restorable]:
+        """What can be restored, in all repositories."""
+        async for text in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+            for found in await self.of(RepositoryName(text)):
+                yield found
+
+    async def of(self, name: RepositoryName) -> list[Restorable]:
+        """What can be restored in a repository, the last deletion first."""
+        by_digest: dict[Digest, list[Deleted]] = {}
+        for deleted in sorted([found async for found in self._trash.of(name)], key=lambda found: -found.when):
+            by_digest.setdefault(deleted.digest, []).append(deleted)
+        found = [await self._look(name, digest, records) for digest, records in by_digest.items()]
+        return sorted((item for item in found if item is not None), key=lambda item: -item.deleted)
+
+    async def restore(self, chosen: Sequence[Restorable], known: Sequence[Restorable]) -> AsyncIterator[Restored]:
+        """Bring the chosen ones of a repository back, and of what is `known` there whatever belongs to them: what an
+        index holds, and what refers to a manifest (signatures, SBOMs).
+        """
+        items = {item.digest: replace(item, tags=()) for item in known if not item.there}
+        items |= {item.digest: item for item in chosen}
+        waiting, done = [item.digest for item in chosen], set[Digest]()
+        while waiting:
+            digest = waiting.pop(0)
+            async for restored in self._with_children(digest, items, done):
+                yield restored
+            waiting += [item.digest for item in items.values() if item.subject in done and item.digest not in done]
+
+    async def _with_children(
+        self, digest: Digest, items: Mapping[Digest, Restorable], done: set[Digest]
+    ) -> AsyncIterator[Restored]:
+        if digest not in items or digest in done:
+            return
+        done.add(digest)
+        for child in await self._children(items[digest]):
+            async for restored in self._with_children(child, items, done):
+                yield restored
+        yield await self._one(items[digest])
+
+    async def _look(self, name: RepositoryName, digest: Digest, records: list[Deleted]) -> Restorable | None:
+        """What is still missing of what these records, the last one first, tell of; None if nothing is."""
+        there = await self._manifests.has(name, digest)
+        told = {tag: None for record in records for tag in record.tags if is_tag(tag)}
+        tags = [Tag(tag) for tag in told if await self._tags.version(name, Tag(tag), digest) is None]
+        if there and not tags:
+            return None
+        media_type = next((record.media_type for record in records if record.media_type), "")
+        subject = next((record.subject for record in records if record.subject), None)
+        return Restorable(
+            name, digest, tuple(sorted(tags)), media_type, subject, records[0].when, there, tuple(records)
+        )
+
+    async def _children(self, item: Restorable) -> list[Digest]:
+        try:
+            data = (await self._backend.get(keyspace.blob(item.digest))).data
+            return [child.digest for child in parse_manifest(data, item.media_type or None).manifests]
+        except (NotFound, ManifestInvalid):
+            return []  # restoring it says what is wrong
+
+    async def _one(self, item: Restorable) -> Restored:
+        obstacles = {tag: await self._obstacle(item, tag) for tag in item.tags}
+        tags = tuple(tag for tag, obstacle in obstacles.items() if not obstacle)
+        refused = tuple(obstacle for obstacle in obstacles.values() if obstacle)
+        if refused and not tags:
+            return Restored(item, there=item.there, refused=refused)
+        try:
+            await self._push(item, tags)
+        except (NotFound, ManifestUnknown):
+            return Restored(item, refused=(*refused, f"too late: {item.digest} is gone"))
+        except ReferencesUnknown as error:
+            return Restored(item, refused=(*refused, f"too late: {error.missing[0]}, which it needs, is gone"))
+        except (ManifestInvalid, ContentCorrupt, DigestInvalid, TagImmutable) as error:
+            return Restored(item, refused=(*refused, error.message))
+        return Restored(item, tags, there=True, refused=refused)
+
+    async def _push(self, item: Restorable, tags: Sequence[Tag]) -> None:
+        data = (await self._backend.get(keyspace.blob(item.digest))).data
+        media_type = item.media_type or None
+        if item.there:
+            media_type = (await self._manifests.get(item.repository, item.digest)).media_type
+        if not self._dry_run:
+            await self._registry.put_manifest(item.repository, item.digest, data, media_type, tags)
+            await self._forget(item)
+            return
+        for blob in parse_manifest(data, media_type).blobs:
+            if not blob.foreign and not await self._registry.blobs.has(item.repository, blob.digest):
+                raise ReferencesUnknown([str(blob.digest)])
+
+    async def _obstacle(self, item: Restorable, tag: Tag) -> str:
+        """Why a tag cannot name this manifest again; empty if it can."""
+        covers = self._covers(item.repository)
+        if covers is not None and covers(tag):
+            with suppress(ManifestUnknown):
+                named = await self._tags.resolve(item.repository, tag)
+                if named != item.digest:
+                    return f"{item.repository}:{tag} names {named} by now"
+        return ""
+
+    async def _forget(self, item: Restorable) -> None:
+        """Remove the records of which nothing is missing any more."""
+        left = await self._look(item.repository, item.digest, list(item.records))
+        missing = set(left.tags) if left is not None else set()
+        done = [record.key for record in item.records if not missing & set(record.tags)]
+        await self._backend.delete_many(done, durable=False)
+
+
+def _every_tag(_: RepositoryName) -> Callable[[str], bool]:
+    return lambda _: True
