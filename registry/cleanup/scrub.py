@@ -18,7 +18,7 @@ from registry.cleanup.mark import DigestSet
 from registry.cleanup.mend import mend
 from registry.cleanup.pace import Rate
 from registry.cleanup.scrub_turn import Turn, TurnLost
-from registry.content import keyspace
+from registry.content import keyspace, paging
 from registry.content.digest import Digest
 from registry.content.errors import ContentError
 from registry.content.places import Source
@@ -208,7 +208,7 @@ class Scrub:
     async def _settle(self) -> None:
         """Name the images that are hit, and see what has come back, or can be, of all that is in quarantine."""
         found = {damage.digest: damage for damage in self.scrubbed.damaged}
-        async for key in repositories.keys(self._backend, keyspace.QUARANTINE):
+        async for key in paging.keys(self._backend, keyspace.QUARANTINE):
             digest = repositories.parsed(key.removeprefix(keyspace.QUARANTINE).replace("/", ":"))
             if digest is not None and digest not in found:
                 size = (await self._backend.stat(key)).size

@@ -8,11 +8,10 @@ from typing import NoReturn
 
 import pytest
 
-from registry.cleanup import repositories
 from registry.cleanup.pace import Rate
 from registry.cleanup.scrub import Options, Scrub, Scrubbed, State
 from registry.cleanup.scrub_turn import Position, ScrubBusy, Turn, TurnLost, is_due, load
-from registry.content import keyspace
+from registry.content import keyspace, paging
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown, PlaceUnavailable
 from registry.content.names import RepositoryName, Tag
@@ -59,7 +58,7 @@ async def spoil(backend: StorageBackend, digest: Digest, data: bytes = _WRONG) -
 
 async def contents(backend: StorageBackend) -> dict[str, bytes]:
     """Everything that lies there, but whose turn it is."""
-    found = {key async for key in repositories.keys(backend, "")} - {keyspace.SCRUB}
+    found = {key async for key in paging.keys(backend, "")} - {keyspace.SCRUB}
     return {key: (await backend.get(key)).data for key in found if not key.startswith(keyspace.SCRATCH)}
 
 
