@@ -16,7 +16,7 @@ from storage_backends.errors import InvalidKey, StorageFull, Unavailable
 from storage_backends.filesystem import FilesystemBackend
 from tests.contract.directory import open_directory
 from tests.contract.storage_contract import Reopen, StorageContract, upload
-from tests.programs import leave_out
+from tests.disks import mounted
 
 
 class TestFilesystem(StorageContract):
@@ -40,15 +40,8 @@ class TestUnorderedFilesystem(TestFilesystem):
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A filesystem of 4 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=False).returncode
-    ):
-        leave_out("mounting a small filesystem needs root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with mounted(tmp_path / "disk", "4m") as place:
+        yield place
 
 
 @pytest.mark.anyio

@@ -3,14 +3,14 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.disks import mounted
 from tests.images import OCI_INDEX, index, random_bytes, random_image
 from tests.live_server import LiveServer, live_server
-from tests.programs import leave_out, need
+from tests.programs import need
 from tests.wire.bystander import bystander
 from tests.wire.repository import Repository, digest_of
 from tests.wire.tree import Storage
@@ -19,25 +19,10 @@ from tests.wire.wire import Reply, Wire
 _DISK = 16 * 1024 * 1024
 
 
-@contextmanager
-def _small_disk(place: Path) -> Iterator[None]:
-    if os.geteuid() != 0:
-        leave_out("mounting a small disk needs root")
-    place.mkdir()
-    command = [need("mount"), "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(place)]
-    made = subprocess.run(command, check=False, capture_output=True, text=True)
-    if made.returncode:
-        leave_out(f"mounting a small disk is not possible here: {made.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run([need("umount"), "--lazy", str(place)], check=True)
-
-
 @pytest.fixture
 def disk_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server on a disk of its own of 16 MiB."""
-    with _small_disk(tmp_path / "data"), live_server(tmp_path) as server:
+    with mounted(tmp_path / "data", str(_DISK)), live_server(tmp_path) as server:
         yield server
 
 
