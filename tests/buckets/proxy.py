@@ -8,7 +8,7 @@ may both succeed, which S3 promises never to happen.
 import http.client
 import socket
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -61,14 +61,17 @@ class Proxy:
             self._rules.clear()
 
     @contextmanager
-    def counting(self) -> Iterator["Counter[str]"]:
-        """The requests that pass while the context lasts, by operation."""
-        counter: Counter[str] = Counter()
+    def counting(self) -> Iterator[list[S3Request]]:
+        """The requests that pass while the context lasts, there when it ends; without what servers do by themselves.
+
+        A server that looks whether garbage is to be collected reads what a push reads: give it `replicas.COUNTED`.
+        """
+        requests: list[S3Request] = []
         with self._lock:
             start = len(self._seen)
-        yield counter
+        yield requests
         with self._lock:
-            counter.update(request.operation for request in self._seen[start:])
+            requests += [request for request in self._seen[start:] if not request.is_a_chore]
 
     def left(self) -> int:
         """How many faults are still to come."""

@@ -21,6 +21,10 @@ from tests.buckets.proxy import Proxy
 from tests.live_server import START_SECONDS, LiveServer, ReservedPort, live_server
 from tests.programs import need
 
+COUNTED = {"CARGOHOLD_CLEANUP__INTERVAL_SECONDS": "0", "CARGOHOLD_STORAGE__S3__READ_TIMEOUT_SECONDS": "60"}
+"""Settings of a server whose requests are counted: it asks for nothing by itself that it asks for a client, too, and
+does not ask again where the machine is slow."""
+
 _COUNT = 3
 _POLL_SECONDS = 0.02
 _NGINX = """\

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from registry.content.keyspace import PULLS_SINCE, UPLOADS
+
 
 @dataclass(frozen=True, slots=True)
 class S3Request:
-    """One request: the operation in S3's words, and the key (empty if it is about the bucket)."""
+    """One request: the operation in S3's words, and the key; of a listing it is the prefix."""
 
     operation: str
     key: str
@@ -16,6 +18,13 @@ class S3Request:
     def changes(self) -> bool:
         """True if it may change the object."""
         return self.operation in _CHANGES
+
+    @property
+    def is_a_chore(self) -> bool:
+        """True if a server asks it by itself from time to time, and never because of what a client does."""
+        if self.operation in {"ListMultipartUploads", "ListObjectsV2"}:
+            return self.operation == "ListMultipartUploads" or self.key.endswith(UPLOADS)
+        return self.key.endswith(PULLS_SINCE) or "/_pulls/" in self.key
 
 
 _CHANGES = frozenset({"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload"})
@@ -26,7 +35,9 @@ def recognise(method: str, target: str, headers: Mapping[str, str]) -> S3Request
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True)
     _, _, key = unquote(parts.path).lstrip("/").partition("/")
-    return S3Request(_of_object(method, query, headers) if key else _of_bucket(method, query), key)
+    if key:
+        return S3Request(_of_object(method, query, headers), key)
+    return S3Request(_of_bucket(method, query), query.get("prefix", [""])[0])
 
 
 def _of_object(method: str, query: Mapping[str, object], headers: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Three replicas over one bucket, requests sprayed over all of them: one is as good as another, and one may die."""
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from registry.content.keyspace import COLLECTOR, UPLOADS
 from tests.buckets.faults import Before
 from tests.buckets.gateway import Gateway
 from tests.buckets.proxy import Proxy
-from tests.buckets.replicas import Replicas, bucket_settings, three_replicas
+from tests.buckets.replicas import COUNTED, Replicas, bucket_settings, three_replicas
 from tests.images import Image, all_contents, random_bytes, random_image
 from tests.wire.repository import Repository, digest_of
 from tests.wire.wire import Wire
@@ -23,7 +25,7 @@ _PUSHES = 20
 @pytest.fixture
 def replicas(tmp_path: Path, gateway: Gateway, proxy: Proxy, bucket: str) -> Iterator[Replicas]:
     """Three replicas over an empty bucket."""
-    with three_replicas(tmp_path, bucket_settings(gateway, proxy.endpoint, bucket)) as running:
+    with three_replicas(tmp_path, bucket_settings(gateway, proxy.endpoint, bucket) | COUNTED) as running:
         yield running
 
 
@@ -119,8 +121,14 @@ def test_the_bytes_of_a_push_do_not_come_back_to_be_hashed(replicas: Replicas, p
     with proxy.counting() as requests:
         assert repositories[2].finish(location, digest_of(data)).status == 201
 
-    assert requests["GetObject"] == 1  # the state of the upload, a few hundred bytes
-    assert requests["CopyObject"] == 1
+    read = [request.key for request in requests if request.operation == "GetObject"]
+    session = location.rpartition("/")[2].partition("?")[0]
+    # the state of the upload, and whether garbage is collected: a few hundred bytes each
+    assert [re.sub(r"\.[0-9a-f]{32}$", "", key) for key in read] == [
+        f"a/part/{UPLOADS}{session}",
+        f"a/part/{COLLECTOR}",
+    ]
+    assert [request.operation for request in requests].count("CopyObject") == 1
 
 
 @pytest.mark.timeout(60)
