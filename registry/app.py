@@ -41,21 +41,22 @@ _MINUTE = 60.0
 _HOUR = 3600.0
 
 
+def registry_rules(settings: Settings) -> Rules:
+    """What the registry accepts."""
+    section = settings.registry
+    return Rules(
+        max_manifest_bytes=section.max_manifest_bytes,
+        max_blob_bytes=section.max_blob_bytes,
+        check_references=section.check_references,
+        allow_sparse_indexes=section.allow_sparse_indexes,
+        allow_foreign_layers=section.allow_foreign_layers,
+        grace_seconds=settings.cleanup.grace_seconds,
+    )
+
+
 def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySource) -> Registry:
     """The domain over a storage."""
-    section = settings.registry
-    return Registry(
-        backend,
-        Rules(
-            max_manifest_bytes=section.max_manifest_bytes,
-            max_blob_bytes=section.max_blob_bytes,
-            check_references=section.check_references,
-            allow_sparse_indexes=section.allow_sparse_indexes,
-            allow_foreign_layers=section.allow_foreign_layers,
-            grace_seconds=settings.cleanup.grace_seconds,
-        ),
-        lambda name: policy.current().immutable_in(name),
-    )
+    return Registry(backend, registry_rules(settings), lambda name: policy.current().immutable_in(name))
 
 
 def build_proxies(settings: Settings) -> Proxies:

@@ -12,6 +12,7 @@ from registry.cli.gc import gc
 from registry.cli.health import health
 from registry.cli.prune import prune
 from registry.cli.reindex import reindex
+from registry.cli.restore import restore
 from registry.cli.scrub import scrub
 from registry.cli.serve import serve
 
@@ -41,6 +42,7 @@ app.command()(serve)
 app.command()(gc)
 app.command()(prune)
 app.command()(scrub)
+app.command()(restore)
 app.command()(reindex)
 app.command()(health)
 app.add_typer(users.app, name="user")
