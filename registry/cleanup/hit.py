@@ -1,6 +1,6 @@
 """Which images need some blobs: for people who have to know what is broken, and for whoever brings the bytes back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry.cleanup import inventory, repositories
@@ -36,16 +36,23 @@ def references(image: Image) -> list[str]:
     return [f"{name}@{image.digest}" for name in names]
 
 
-def _add(hits: Mapping[Digest, Hit], found: Inventory) -> None:
-    parents: dict[Digest, list[Image]] = {}
+def called(found: Inventory) -> Mapping[Digest, Sequence[str]]:
+    """What people call each image of a repository, and each index that holds it."""
+    names = {digest: references(image) for digest, image in found.images.items()}
+    own = dict(names)
     for image in found.images.values():
         for child in image.children:
-            parents.setdefault(child.digest, []).append(image)
+            if child.digest in names:
+                names[child.digest] = [*names[child.digest], *own[image.digest]]
+    return names
+
+
+def _add(hits: Mapping[Digest, Hit], found: Inventory) -> None:
+    names = called(found)
     for image in found.images.values():
         for digest in {image.digest, *(blob.digest for blob in image.blobs)} & hits.keys():
             hit = hits[digest]
             hit.is_manifest = hit.is_manifest or digest == image.digest
             if found.name not in hit.repositories:
                 hit.repositories.append(found.name)
-            needing = [image, *parents.get(image.digest, ())]
-            hit.images += [line for one in needing for line in references(one) if line not in hit.images]
+            hit.images += [line for line in names[image.digest] if line not in hit.images]

@@ -137,7 +137,7 @@ async def _manifest(backend: StorageBackend, name: str, digest: Digest) -> tuple
         return None, 0
     media_type = own_words(data).media_type
     with suppress(NotFound):
-        media_type = (await backend.get(keyspace.media_type(name, digest))).data.decode()
+        media_type = (await backend.get(keyspace.media_type(name, digest))).data.decode("ascii", "replace")
     try:
         return parse_manifest(data, media_type), len(data)
     except ManifestInvalid:

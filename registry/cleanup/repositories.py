@@ -11,6 +11,8 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from storage_backends.base import StorageBackend
+from storage_backends.errors import InvalidKey
+from storage_backends.keys import check_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,13 @@ async def names(backend: StorageBackend, root: str) -> AsyncIterator[str]:
 
 
 async def children(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
-    """All names below a prefix, in order."""
+    """All names below a prefix, in order; without those that no key can have, such as `.DS_Store`."""
     after = ""
     while True:
         listing = await backend.children(prefix, after=after)
         for entry in listing.entries:
-            yield entry
+            if can_be_in_key(entry):
+                yield entry
         if not listing.more:
             return
         after = listing.entries[-1]
@@ -59,6 +62,15 @@ async def exists(backend: StorageBackend, name: str) -> bool:
     """True if anything lies in the repository itself."""
     listing = await backend.children(keyspace.repository(name), after="_", limit=10)
     return any(entry.startswith("_") for entry in listing.entries)
+
+
+def can_be_in_key(name: str) -> bool:
+    """True if the storage can be asked for something of this name."""
+    try:
+        check_key(name)
+    except InvalidKey:
+        return False
+    return True
 
 
 def parsed(text: str) -> Digest | None:

@@ -8,6 +8,7 @@ import typer
 from registry import __version__
 from registry.cli import auth_commands, config_commands, output, policy, storage, tokens, users
 from registry.cli.failure import FAILED, Failure
+from registry.cli.fsck import fsck
 from registry.cli.gc import gc
 from registry.cli.health import health
 from registry.cli.prune import prune
@@ -43,6 +44,7 @@ app.command()(gc)
 app.command()(prune)
 app.command()(scrub)
 app.command()(restore)
+app.command()(fsck)
 app.command()(reindex)
 app.command()(health)
 app.add_typer(users.app, name="user")

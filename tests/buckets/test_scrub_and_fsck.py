@@ -53,3 +53,24 @@ def test_a_damaged_object_is_taken_away_and_the_next_push_mends_it(
         repository.push("latest", image)
         repository.assert_holds("latest", image)
         assert _cargohold(settings, "scrub", "--quiet")[0] == 0
+
+
+def test_an_empty_link_in_a_bucket_is_written_again(
+    gateway: Gateway, bucket: str, settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    image = random_image(seed=1)
+    with live_server(tmp_path, environment=settings) as server:
+        repository = Repository(Wire(server.url), "team/app")
+        repository.push("latest", image)
+        client = gateway.client()
+        prefix = "a/part/docker/registry/v2/repositories/"
+        links = [each["Key"] for each in client.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
+        for key in links:
+            client.put_object(Bucket=bucket, Key=key, Body=b"")
+        assert repository.call("HEAD", "manifests/latest").status == 404
+
+        assert _cargohold(settings, "fsck", "--quiet")[0] == 1
+        code, found = _cargohold(settings, "fsck", "--quiet", "--repair")
+
+        assert (code, len(found["findings"])) == (0, len(links))
+        repository.assert_holds("latest", image)
