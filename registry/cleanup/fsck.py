@@ -13,7 +13,7 @@ from registry.cleanup.findings import Collect, Finding, Reindex, Remove, Write
 from registry.cleanup.look import Look
 from registry.cleanup.look_at_own import LookAtOwn
 from registry.cleanup.removal import Doomed, remove
-from registry.content import keyspace
+from registry.content import keyspace, paging
 from registry.content.digest import Digest
 from registry.content.errors import NameInvalid
 from registry.content.leases import Collector, CollectorBusy, storage_time
@@ -161,7 +161,7 @@ class Fsck:
                         await self._strays(f"{prefix}{encoded}")
 
     async def _strays(self, prefix: str) -> None:
-        async for key in repositories.keys(self._backend, prefix):
+        async for key in paging.keys(self._backend, prefix):
             self.checked.left.append(
                 Finding("stray file", key, "", "no registry reads this file", "remove it if you know what it is")
             )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from registry.cleanup import hit, inventory, repositories
 from registry.cleanup.findings import Collect, Finding, Kind, Repair, Write
 from registry.cleanup.inventory import Image, Inventory
-from registry.content import keyspace, mediatypes
+from registry.content import keyspace, mediatypes, paging
 from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, is_tag
@@ -233,7 +233,7 @@ class Look:
         prefix = keyspace.repository(self._name)
         async for child in repositories.children(self._backend, prefix):
             if child.startswith("_"):
-                async for key in repositories.keys(self._backend, f"{prefix}{child}"):
+                async for key in paging.keys(self._backend, f"{prefix}{child}"):
                     yield key
 
     async def _get(self, key: str) -> StoredObject | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from registry.cleanup import repositories
 from registry.cleanup.findings import Collect, Finding, Kind, Reindex, Remove
 from registry.cleanup.inventory import Inventory
-from registry.content import keyspace, mediatypes
+from registry.content import keyspace, mediatypes, paging
 from registry.content.digest import Digest
 from storage_backends.base import StorageBackend, StoredObject
 from storage_backends.errors import NotFound
@@ -29,7 +29,7 @@ class LookAtOwn:
         async for entry in repositories.by_digest(self._backend, keyspace.media_types(name), ""):
             await self._media_type(entry)
         entered: set[tuple[Digest, Digest]] = set()
-        async for key in repositories.keys(self._backend, keyspace.all_referrers(name)):
+        async for key in paging.keys(self._backend, keyspace.all_referrers(name)):
             pair = await self._referrer(key)
             if pair is not None:
                 entered.add(pair)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from registry.cleanup import repositories
 from registry.cleanup.findings import Finding, Kind
 from registry.cleanup.fsck import Checked, Fsck, Options
 from registry.cleanup.scrub import Options as ScrubOptions
 from registry.cleanup.scrub import Scrub
-from registry.content import keyspace, mediatypes
+from registry.content import keyspace, mediatypes, paging
 from registry.content.digest import Digest
 from registry.content.leases import Collector, storage_time
 from registry.content.names import RepositoryName, Tag
@@ -51,7 +50,7 @@ async def check(backend: StorageBackend, *, repair: bool = False, grace: float =
 
 async def contents(backend: StorageBackend) -> dict[str, bytes]:
     """Everything that lies there, but what the collector leaves."""
-    found = [key async for key in repositories.keys(backend, "")]
+    found = [key async for key in paging.keys(backend, "")]
     ours = (keyspace.SCRATCH, keyspace.COLLECTOR)
     return {key: (await backend.get(key)).data for key in found if not key.startswith(ours)}
 
