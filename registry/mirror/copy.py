@@ -61,10 +61,14 @@ _COSIGN = ("sig", "att", "sbom")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to copy: `platforms` of an index (none: all), what refers to an image and signs it, how much at a time."""
+    """How to copy: `platforms` of an index (none: all), what refers to an image and signs it, how much at a time.
+
+    `sparse`: of an index that is not whole at the source, copy what is there; else it fails.
+    """
 
     platforms: tuple[Platform, ...] = ()
     referrers: bool = True
+    sparse: bool = False
     jobs: int = 4
     dry_run: bool = False
 
@@ -130,11 +134,22 @@ class Copying:
         manifest = parse_manifest(stored.data, stored.media_type)
         children = chosen(stored.data, manifest.manifests, self._options.platforms)
         await self._blobs(walk, [*manifest.blobs, *(child for child in children if not _is_manifest(child))])
-        for child in filter(_is_manifest, children):
-            await self._graph(walk, await self._manifest(walk.image.source, child.digest), depth + 1)
+        await self._children(walk, [child for child in children if _is_manifest(child)], depth + 1)
         await self._put(walk, stored)
         if self._options.referrers:
             await self._referrers(walk, stored.digest, depth + 1)
+
+    async def _children(self, walk: _Walk, children: Sequence[Descriptor], depth: int) -> None:
+        missing: list[Descriptor] = []
+        for child in children:
+            try:
+                stored = await self._manifest(walk.image.source, child.digest)
+            except ManifestUnknown:
+                missing.append(child)
+                if not self._options.sparse or len(missing) == len(children):
+                    raise
+            else:
+                await self._graph(walk, stored, depth)
 
     async def _manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
         stored = await self._source.manifest(name, reference)

@@ -1,0 +1,116 @@
+"""Brings what is in a bundle into a place: first all blobs, unseen, then the images, each when it is whole.
+
+If any blob of the bundle turns out to be damaged, no image is made visible. An image that needs what neither the bundle
+nor the place has is left out and named, and does not stop the others.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+from registry.content.digest import Digest
+from registry.content.errors import BlobUnknown, DigestInvalid, SizeInvalid
+from registry.content.manifest_store import StoredManifest
+from registry.content.names import RepositoryName, Tag
+from registry.content.places import Target
+from registry.mirror.archive import ArchiveInvalid
+from registry.mirror.bundle_reader import Bundle, contents
+from registry.mirror.copy import Copying, Options
+from registry.mirror.layout_files import blob_name
+from registry.mirror.progress import Report, Tally, Wanted
+
+Mount = Callable[[RepositoryName, Digest], Awaitable[bool]]
+"""Makes a blob that any repository has part of this one; False if none has it."""
+
+
+class Unnamed(Exception):
+    """The archive does not say how the repositories of its images are called."""
+
+
+def wanted(bundle: Bundle, prefix: str) -> list[Wanted]:
+    """All images of a bundle, each with all its tags, in repositories whose names begin with `prefix`.
+
+    Raises `Unnamed`, `NameInvalid`.
+    """
+    tags: dict[tuple[RepositoryName, Digest], list[Tag]] = {}
+    for image in bundle.layout.images:
+        if image.name is None:
+            raise Unnamed(f"the archive does not say in which repository {image.reference} belongs")
+        found = tags.setdefault((image.name, image.descriptor.digest), [])
+        if not isinstance(image.reference, Digest):
+            found.append(image.reference)
+    return [
+        Wanted(name, digest, RepositoryName.parse(f"{prefix}{name}"), tuple(each))
+        for (name, digest), each in tags.items()
+    ]
+
+
+async def load(
+    bundle: Bundle, images: Sequence[Wanted], into: tuple[Target, Mount], options: Options, report: Report
+) -> Tally:
+    """Load the images; the tally is that of their blobs, with the images that failed.
+
+    Raises `ArchiveInvalid` with the entry's name if the bundle is damaged; no image is visible then that was not.
+    """
+    await asyncio.to_thread(deque, contents(bundle), 0)  # nothing is begun with a bundle whose manifests lie
+    unseen = _Arriving(bundle, *into)
+    tally = await Copying(bundle.layout, unseen, options, report).run(_each(images))
+    if unseen.damaged:
+        raise ArchiveInvalid("; ".join(unseen.damaged))
+    if options.dry_run:
+        return tally
+    failed = {failure.image for failure in tally.failed}
+    shown = Copying(bundle.layout, _Arriving(bundle, *into, visible=True), options)
+    after = await shown.run(_each(image for image in images if image not in failed))
+    tally.failed += after.failed
+    tally.images_done = after.images_done
+    tally.manifests_copied = after.manifests_copied
+    return tally
+
+
+async def _each(images: Iterable[Wanted]) -> AsyncIterator[Wanted]:
+    for image in images:
+        yield image
+
+
+class _Arriving:
+    """The target, as loading sees it: blobs from anywhere in it will do; manifests are shown only if `visible`."""
+
+    def __init__(self, bundle: Bundle, target: Target, mount: Mount, *, visible: bool = False) -> None:
+        self.damaged: list[str] = []
+        self._files = bundle.files
+        self._target = target
+        self._mount = mount
+        self._visible = visible
+
+    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
+        """See `Target`."""
+        return await self._target.has_manifest(name, digest)
+
+    async def has_blob(self, name: RepositoryName, digest: Digest) -> bool:
+        """See `Target`. Raises `BlobUnknown` if it cannot come from anywhere."""
+        if await self._target.has_blob(name, digest) or await self._mount(name, digest):
+            return True
+        if self._files.blob_size(digest) is None:
+            raise BlobUnknown(
+                f"blob {digest} is neither in the bundle nor in the registry: make the bundle again from an inventory "
+                "of this registry as it is now"
+            )
+        return False
+
+    async def mount(self, name: RepositoryName, digest: Digest, source: RepositoryName) -> bool:
+        """See `Target`: `has_blob` has tried it."""
+        return False
+
+    async def put_blob(self, name: RepositoryName, digest: Digest, size: int, blocks: AsyncIterator[bytes]) -> None:
+        """See `Target`."""
+        try:
+            await self._target.put_blob(name, digest, size, blocks)
+        except (DigestInvalid, SizeInvalid, ArchiveInvalid) as error:
+            self.damaged.append(f"{blob_name(digest)} in the archive is damaged: {error}")
+            raise
+
+    async def put_manifest(self, name: RepositoryName, manifest: StoredManifest, tags: Sequence[Tag] = ()) -> None:
+        """See `Target`."""
+        if self._visible:
+            await self._target.put_manifest(name, manifest, tags)

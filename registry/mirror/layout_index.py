@@ -1,0 +1,156 @@
+"""The index of an OCI image layout, `index.json`: which images lie in it, and what they are called. Pure.
+
+An image is named by the annotation `org.opencontainers.image.ref.name`. Others write a tag there, or a whole reference;
+we write whole references, so that one layout holds several repositories: `docker.io/library/alpine:3.20`, or
+`team/app@sha256:…` for what has no tag. Source: image-spec, image-layout.md and annotations.md.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from registry.content import mediatypes, strict_json
+from registry.content.descriptors import Descriptor, parse_annotations, parse_descriptor
+from registry.content.digest import Digest
+from registry.content.errors import ContentError
+from registry.content.manifest_store import StoredManifest
+from registry.content.manifests import parse_manifest
+from registry.content.names import Reference, RepositoryName, Tag
+from registry.mirror.archive import ArchiveInvalid
+
+LAYOUT = "oci-layout"
+INDEX = "index.json"
+LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+LARGEST_INDEX = 32 * 1024 * 1024
+_REF_NAME = "org.opencontainers.image.ref.name"
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An image of a layout; `name` is None if the layout does not say how its repository is called."""
+
+    name: RepositoryName | None
+    reference: Reference
+    descriptor: Descriptor
+
+    def __str__(self) -> str:
+        mark = "@" if isinstance(self.reference, Digest) else ":"
+        return f"{self.name}{mark}{self.reference}" if self.name else str(self.reference)
+
+
+def check_version(data: bytes) -> None:
+    """Read the file `oci-layout`. Raises `ArchiveInvalid`."""
+    document = _loads(data, LAYOUT)
+    version = document.get("imageLayoutVersion")
+    if version != "1.0.0":
+        raise ArchiveInvalid(f"{LAYOUT} gives the version {str(version)[:40]!r}; this is no OCI image layout 1.0.0")
+
+
+def parse_index(data: bytes) -> tuple[Named, ...]:
+    """Read `index.json`. Raises `ArchiveInvalid`."""
+    entries = _loads(data, INDEX).get("manifests")
+    if not isinstance(entries, list):
+        raise ArchiveInvalid(f"{INDEX} has no list of manifests")
+    named: dict[tuple[RepositoryName | None, Reference], Named] = {}
+    for number, entry in enumerate(entries):
+        where = f"{INDEX}: manifests[{number}]"
+        try:
+            descriptor = parse_descriptor(entry, where)
+            one = _named(descriptor, parse_annotations(entry.get("annotations"), f"{where}.annotations"))
+        except ContentError as error:
+            raise ArchiveInvalid(f"{where}: {error}" if INDEX not in str(error) else str(error)) from error
+        other = named.setdefault((one.name, one.reference), one)
+        if other.descriptor.digest != descriptor.digest:
+            raise ArchiveInvalid(f"{where}: {one} names two images")
+    return tuple(named.values())
+
+
+def parse_ref_name(text: str) -> tuple[RepositoryName | None, Reference]:
+    """What an image is called: a tag alone, or a reference, whose registry's port becomes part of the name.
+
+    Raises `NameInvalid`, `TagInvalid`, `DigestInvalid`.
+    """
+    rest, at, digest = text.partition("@")
+    path, slash, last = rest.rpartition("/")
+    last, colon, tag = last.partition(":")
+    if not slash and not colon and not at:
+        return None, Tag.parse(text)
+    name = f"{path.replace(':', '-', 1)}{slash}{last}"  # a colon cannot stand in a repository's name
+    return RepositoryName.parse(name), Digest.parse(digest) if at else Tag.parse(tag if colon else "latest")
+
+
+class IndexEntries:
+    """The entries of an `index.json` that is being made."""
+
+    def __init__(self, known: Sequence[Named] = ()) -> None:
+        self._named: dict[tuple[RepositoryName, Reference], Mapping[str, object]] = {}
+        self._children: set[tuple[RepositoryName, Digest]] = set()
+        for one in known:
+            if one.name is not None:
+                self._named[one.name, one.reference] = _entry(one.name, one.reference, one.descriptor)
+
+    def add(self, name: RepositoryName, manifest: StoredManifest, tags: Sequence[Tag]) -> None:
+        """Enter a manifest under its tags, or its digest. Raises `ManifestInvalid`."""
+        parsed = parse_manifest(manifest.data, manifest.media_type)
+        self._children.update((name, child.digest) for child in parsed.manifests)
+        descriptor = Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
+        for reference in tags or (manifest.digest,):
+            self._named[name, reference] = _entry(name, reference, descriptor, parsed.artifact_type, parsed.subject)
+
+    def update(self, other: "IndexEntries") -> None:
+        """Take over all entries of another one."""
+        self._named |= other._named
+        self._children |= other._children
+
+    def __len__(self) -> int:
+        return len(self._shown())
+
+    def dumps(self) -> bytes:
+        """The file. What has a tag, or is part of an index, is not listed by its digest as well."""
+        document = {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": self._shown()}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    def _shown(self) -> list[Mapping[str, object]]:
+        tagged = {(name, entry["digest"]) for (name, reference), entry in self._named.items() if type(reference) is Tag}
+        return [
+            entry
+            for (name, reference), entry in sorted(self._named.items(), key=lambda item: (item[0][0], str(item[0][1])))
+            if not isinstance(reference, Digest)
+            or ((name, reference) not in self._children and (name, str(reference)) not in tagged)
+        ]
+
+
+def _entry(
+    name: RepositoryName,
+    reference: Reference,
+    descriptor: Descriptor,
+    artifact_type: str | None = None,
+    subject: Descriptor | None = None,
+) -> Mapping[str, object]:
+    mark = "@" if isinstance(reference, Digest) else ":"
+    return {
+        "mediaType": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+        **({"artifactType": artifact_type} if artifact_type and subject else {}),
+        "annotations": {_REF_NAME: f"{name}{mark}{reference}"},
+    }
+
+
+def _named(descriptor: Descriptor, annotations: Mapping[str, str]) -> Named:
+    text = annotations.get(_REF_NAME, "")
+    name, reference = parse_ref_name(text) if text else (None, descriptor.digest)
+    if name is None and _CONTAINERD_NAME in annotations:
+        name, reference = parse_ref_name(annotations[_CONTAINERD_NAME])
+    return Named(name, reference, descriptor)
+
+
+def _loads(data: bytes, name: str) -> dict[str, object]:
+    try:
+        document = strict_json.loads(data)
+    except strict_json.JSONInvalid as error:
+        raise ArchiveInvalid(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ArchiveInvalid(f"{name} is not a JSON object")
+    return document
