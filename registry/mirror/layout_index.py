@@ -13,6 +13,7 @@ from registry.content import mediatypes, strict_json
 from registry.content.descriptors import Descriptor, parse_annotations, parse_descriptor
 from registry.content.digest import Digest
 from registry.content.errors import ContentError
+from registry.content.image_references import ImageReference
 from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
@@ -57,7 +58,9 @@ def parse_index(data: bytes) -> tuple[Named, ...]:
         where = f"{INDEX}: manifests[{number}]"
         try:
             descriptor = parse_descriptor(entry, where)
-            one = _named(descriptor, parse_annotations(entry.get("annotations"), f"{where}.annotations"))
+            annotations = parse_annotations(entry.get("annotations"), f"{where}.annotations")
+            where += f" ({annotations.get(_REF_NAME, '')[:200]!r})"
+            one = _named(descriptor, annotations)
         except ContentError as error:
             raise ArchiveInvalid(f"{where}: {error}" if INDEX not in str(error) else str(error)) from error
         other = named.setdefault((one.name, one.reference), one)
@@ -71,13 +74,11 @@ def parse_ref_name(text: str) -> tuple[RepositoryName | None, Reference]:
 
     Raises `NameInvalid`, `TagInvalid`, `DigestInvalid`.
     """
-    rest, at, digest = text.partition("@")
-    path, slash, last = rest.rpartition("/")
-    last, colon, tag = last.partition(":")
-    if not slash and not colon and not at:
+    if not {"/", ":", "@"} & {*text}:
         return None, Tag.parse(text)
-    name = f"{path.replace(':', '-', 1)}{slash}{last}"  # a colon cannot stand in a repository's name
-    return RepositoryName.parse(name), Digest.parse(digest) if at else Tag.parse(tag if colon else "latest")
+    image = ImageReference.parse(text)
+    host = image.host.replace(":", "-")  # a colon cannot stand in a repository's name
+    return RepositoryName.parse(f"{host}/{image.name}" if host else image.name), image.reference
 
 
 class IndexEntries:
