@@ -25,7 +25,7 @@ from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
 from registry.app_cleanup import run_in_child
 from registry.app_storage import build_backend
-from registry.cleanup import scrub_turn
+from registry.cleanup import gc, scrub_turn
 from registry.cleanup.due import is_due
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
@@ -37,6 +37,7 @@ from registry.ops.line_writer import LineWriter
 from registry.proxies import Proxies, networks
 from storage_backends.base import StorageBackend
 
+_PULLS_SECONDS = 5.0
 _MINUTE = 60.0
 _HOUR = 3600.0
 
@@ -154,7 +155,7 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
         return f"removed {count} abandoned uploads" if count else ""
 
     async def collect_garbage() -> str:
-        if await is_due(backend, settings.cleanup.interval_seconds, settings.cleanup.lease_seconds):
+        if await is_due(backend, gc.WORK, settings.cleanup.interval_seconds, settings.cleanup.lease_seconds):
             await run_in_child("garbage collection", settings)
         return ""
 
@@ -169,7 +170,7 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
 
     chores = [
         Chore("removing abandoned uploads", expire_uploads, _HOUR),
-        Chore("writing down what was pulled", write_pulls, _MINUTE, at_end=True),
+        Chore("writing down what was pulled", write_pulls, _PULLS_SECONDS, at_end=True),
     ]
     if settings.cleanup.interval_seconds:
         chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, settings.cleanup.interval_seconds)))

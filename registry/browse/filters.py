@@ -30,7 +30,7 @@ class Filters:
 
     def takes_labels(self, labels: Mapping[str, str]) -> bool:
         """True if an image with these labels is asked for."""
-        return all(has_label(labels, label) for label in self.labels)
+        return all(has_label(labels.items(), label) for label in self.labels)
 
 
 def parse_filters(texts: Sequence[str]) -> Filters:

@@ -50,7 +50,7 @@ class StorageUsage:
         tagged = found.needed_by([digest for digest, image in found.images.items() if image.tags])
         needed: dict[Digest, bool] = {}
         for digest, image in found.images.items():
-            for part in (digest, *(descriptor.digest for descriptor in (*image.blobs, *image.children))):
+            for part in (digest, *image.named):
                 needed[part] = needed.get(part, False) or digest in tagged
         others = [part for part in needed if part not in found.images]
         sizes = dict(zip(others, await side_by_side(self._backend, self._size, others), strict=True))

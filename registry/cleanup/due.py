@@ -1,24 +1,33 @@
-"""Whether a collection is due, among all who could begin one. One small read, for it is asked often."""
+"""Whether a cleanup is due, among all who could begin one. Two small reads, for it is asked often."""
 
 import time
 from contextlib import suppress
 
 from registry.content import keyspace
-from registry.content.leases import CollectorState, load_state
+from registry.content.leases import load_state
 from storage_backends.base import StorageBackend
 from storage_backends.errors import AlreadyExists, NotFound
 
 
-async def is_due(backend: StorageBackend, interval: float, lease: float) -> bool:
-    """True if the last collection ended `interval` seconds ago, or has given no sign for `lease` seconds.
+async def is_due(backend: StorageBackend, work: str, interval: float, lease: float) -> bool:
+    """True if `work` was done `interval` seconds ago or earlier, and nobody is at work.
 
-    In a storage that nobody has ever collected garbage in, the first one is due after an interval.
+    Somebody who has given no sign for `lease` seconds is dead: then it is due at once, to tidy up after them. In a
+    storage in which it has never been done the first time is after an interval.
     """
-    try:
+    with suppress(NotFound):
         found = await backend.get(keyspace.COLLECTOR)
+        if load_state(found).at_work:
+            return time.time() - found.info.modified >= lease
+    key = f"{keyspace.LAST_DONE}{work}"
+    try:
+        return time.time() - (await backend.stat(key)).modified >= interval
     except NotFound:
         with suppress(AlreadyExists):  # another worker has just looked for the first time, too
-            await backend.put(keyspace.COLLECTOR, CollectorState().dump(), if_absent=True)
+            await backend.put(key, b"", if_absent=True)
         return False
-    age = time.time() - found.info.modified
-    return age >= (lease if load_state(found).at_work else interval)
+
+
+async def done(backend: StorageBackend, work: str) -> None:
+    """It was done now."""
+    await backend.put(f"{keyspace.LAST_DONE}{work}", b"", durable=False)

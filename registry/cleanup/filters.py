@@ -5,7 +5,7 @@ Several of one kind have to fit all, as with docker; of several `repository` and
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from auth.patterns import check_pattern, matches
 
 _KINDS = ("until", "label", "label!", "repository", "tag", "dangling")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_YEAR_10000 = 253_402_300_800.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 Label = tuple[str, str | None]
@@ -48,7 +49,7 @@ class Filters:
         """True if it asks for an image with these tags: for each of them, for they all go."""
         return not self.tags or (bool(tags) and all(any(_tag_fits(one, tag) for one in self.tags) for tag in tags))
 
-    def takes_labels(self, labels: Mapping[str, str]) -> bool:
+    def takes_labels(self, labels: Set[tuple[str, str]]) -> bool:
         """True if it asks for an image with these labels."""
         return all(has_label(labels, label) for label in self.labels) and not any(
             has_label(labels, label) for label in self.not_labels
@@ -80,10 +81,16 @@ def parse_filters(texts: Sequence[str], now: Callable[[], float] = time.time) ->
 
 
 def parse_until(text: str, now: float) -> float:
-    """A moment (seconds since the epoch): so long ago (`24h`, `7d`, `1h30m`), or a date, time or Unix time.
-
-    Raises `FilterInvalid`.
+    """A moment (seconds since the epoch): so long ago (`24h`, `7d`, `1h30m`), or a date, time (UTC, unless it says
+    otherwise) or Unix time. Raises `FilterInvalid`.
     """
+    moment = _moment(text, now)
+    if not 0 <= moment < _YEAR_10000:
+        raise FilterInvalid(f"until={text}: there was no such time")
+    return moment
+
+
+def _moment(text: str, now: float) -> float:
     parts = _PART.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return now - sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -101,13 +108,15 @@ def parse_until(text: str, now: float) -> float:
 def parse_label(text: str) -> Label:
     """A label of which the key, or the key and the value, is asked for."""
     key, equals, value = text.partition("=")
+    if not key:
+        raise FilterInvalid(f"label={text}: write KEY or KEY=VALUE")
     return key, value if equals else None
 
 
-def has_label(labels: Mapping[str, str], label: Label) -> bool:
+def has_label(labels: Set[tuple[str, str]], label: Label) -> bool:
     """True if the label is among these."""
     key, value = label
-    return key in labels and (value is None or labels[key] == value)
+    return any(name == key for name, _ in labels) if value is None else (key, value) in labels
 
 
 def _pattern(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from registry.cleanup import repositories
+from registry.cleanup.due import done
 from registry.cleanup.leftovers import Leftovers
 from registry.cleanup.mark import Marker
 from registry.cleanup.pace import Pace
@@ -19,6 +20,9 @@ from registry.content.leases import Collector, storage_time
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound
+
+WORK = "gc"
+"""What `due` calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Collection:
                 await self._collector.beat()
         if not self._options.dry_run:
             await self._collector.end(str(self.collected))
+            await done(self._backend, WORK)
         self.collected.stage = "done"
         yield self.collected
 

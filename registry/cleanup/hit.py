@@ -41,16 +41,15 @@ def called(found: Inventory) -> Mapping[Digest, Sequence[str]]:
     names = {digest: references(image) for digest, image in found.images.items()}
     own = dict(names)
     for image in found.images.values():
-        for child in image.children:
-            if child.digest in names:
-                names[child.digest] = [*names[child.digest], *own[image.digest]]
+        for child in found.children.get(image.digest, ()):
+            names[child] = [*names[child], *own[image.digest]]
     return names
 
 
 def _add(hits: Mapping[Digest, Hit], found: Inventory) -> None:
     names = called(found)
     for image in found.images.values():
-        for digest in {image.digest, *(blob.digest for blob in image.blobs)} & hits.keys():
+        for digest in {image.digest, *image.named} & hits.keys():
             hit = hits[digest]
             hit.is_manifest = hit.is_manifest or digest == image.digest
             if found.name not in hit.repositories:

@@ -1,16 +1,23 @@
-"""What a repository has: every manifest with its tags, its time, and what it names. Reads only."""
+"""What a repository has: every manifest with its tags, its time, and what it names; and what needs what. Reads only.
+
+A repository of 100,000 manifests has to fit into memory, so of a manifest only what it names is kept.
+"""
 
 import json
+import re
+import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
 
 from registry.cleanup import repositories
+from registry.cleanup.mark import references
 from registry.content import keyspace
-from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
 from registry.content.errors import ManifestInvalid
+from registry.content.manifest_store import media_type_of
 from registry.content.manifests import Manifest, own_words, parse_manifest
 from registry.content.names import is_tag
 from registry.content.side_by_side import batches, side_by_side
@@ -18,12 +25,17 @@ from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
 _BATCH = 64
+_ATTACHED = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})[0-9a-f]{0,64}(\..+)?", re.ASCII)
+"""A tag that belongs to a manifest: cosign's `sha256-….sig`, and the referrers tag schema of the distribution-spec."""
+_LARGEST_CONFIG = 4 * 1024 * 1024
+Step = Callable[[], Awaitable[None]]
+Label = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A manifest of a repository. `manifest` is None if it cannot be read; `pushed` in seconds since the epoch; `size`
-    is that of the manifest's own bytes.
+    """A manifest of a repository; `size` is that of its own bytes, `pushed` in seconds since the epoch. `packed` has
+    the digests that it names, and is None if it cannot be read.
     """
 
     repository: str
@@ -31,56 +43,123 @@ class Image:
     size: int
     pushed: float
     tags: tuple[str, ...] = ()
+    packed: str | None = None
+    media_type: str = ""
+    subject: Digest | None = None
+    artifact_type: str | None = None
     manifest: Manifest | None = None
+    """What it says, if that was asked for and can be understood."""
 
     @property
-    def children(self) -> Sequence[Descriptor]:
-        """Of an index, what it holds."""
-        return self.manifest.manifests if self.manifest else ()
-
-    @property
-    def blobs(self) -> Sequence[Descriptor]:
-        """Config and layers."""
-        return self.manifest.blobs if self.manifest else ()
-
-    @property
-    def subject(self) -> Digest | None:
-        """What it refers to."""
-        return self.manifest.subject.digest if self.manifest and self.manifest.subject else None
+    def named(self) -> Iterator[Digest]:
+        """Everything that it names: config and layers, or other manifests."""
+        for text in (self.packed or "").split():
+            algorithm, _, encoded = text.partition(":")
+            yield Digest(algorithm, encoded)
 
 
-@dataclass(frozen=True, slots=True)
 class Inventory:
     """All images of one repository, by digest."""
 
-    name: str
-    images: Mapping[Digest, Image] = field(default_factory=dict)
+    def __init__(self, name: str, images: Mapping[Digest, Image] = MappingProxyType({})) -> None:
+        self.name = name
+        self.images = images
 
-    def needed_by(self, roots: Sequence[Digest]) -> set[Digest]:
-        """The roots and whatever they need here: children, what they refer to, and what refers to any of these."""
-        referrers: dict[Digest, list[Digest]] = defaultdict(list)
-        for referrer in self.images.values():
-            if referrer.subject is not None:
-                referrers[referrer.subject].append(referrer.digest)
+    @cached_property
+    def unreadable(self) -> Digest | None:
+        """A manifest that cannot be read, and so may need any other."""
+        return next((digest for digest, image in self.images.items() if image.packed is None), None)
+
+    @cached_property
+    def children(self) -> Mapping[Digest, frozenset[Digest]]:
+        """What an index names, and is here."""
+        found = {digest: frozenset(self.images.keys() & image.named) for digest, image in self.images.items()}
+        return {digest: children for digest, children in found.items() if children}
+
+    @cached_property
+    def referrers(self) -> Mapping[Digest, frozenset[Digest]]:
+        """What refers to a manifest that is here: by its subject, or by a tag that belongs to that manifest."""
+        schema = {f"{digest.algorithm}-{digest.encoded[:64]}": digest for digest in self.images}
+        found: dict[Digest, set[Digest]] = defaultdict(set)
+        for digest, image in self.images.items():
+            if image.subject is not None and image.subject in self.images:
+                found[image.subject].add(digest)
+            for tag in image.tags:
+                match = _ATTACHED.fullmatch(tag)
+                if match and match[1] in schema:
+                    found[schema[match[1]]].add(digest)
+        return {digest: frozenset(referrers) for digest, referrers in found.items()}
+
+    def own_tags(self, image: Image) -> tuple[str, ...]:
+        """Its tags without those that belong to another manifest here, such as a signature's."""
+        return tuple(tag for tag in image.tags if not self._is_attached(tag))
+
+    @cached_property
+    def roots(self) -> frozenset[Digest]:
+        """The images that stand for themselves: they have tags of their own, or nothing here has them below it."""
+        below = set[Digest]().union(*self.children.values(), *self.referrers.values())
+        found = {digest for digest, image in self.images.items() if digest not in below or self.own_tags(image)}
+        # what has itself below it through others, as an index whose subject is one of its children
+        return frozenset(found | (self.images.keys() - self.below(found)))
+
+    def below(self, digests: Iterable[Digest]) -> set[Digest]:
+        """These, what they name, and what refers to any of them."""
+        return self._closure(digests, upwards=False)
+
+    def parts(self, digest: Digest) -> set[Digest]:
+        """A manifest and, of an index, what it holds."""
         found: set[Digest] = set()
-        waiting = list(roots)
+        waiting = [digest]
+        while waiting:
+            one = waiting.pop()
+            if one not in found:
+                found.add(one)
+                waiting += self.children.get(one, ())
+        return found
+
+    def needed_by(self, digests: Iterable[Digest]) -> set[Digest]:
+        """These and whatever they need: what they name, what refers to any of them, and what any of them refers to."""
+        return self._closure(digests, upwards=True)
+
+    def going(self, chosen: set[Digest], may_go: set[Digest]) -> set[Digest]:
+        """What goes if these roots do: with all that is below them and may go, but nothing that the others need."""
+        going = (self.below(chosen) & may_go) - (self.roots - chosen)
+        return going - self.needed_by(self.images.keys() - going)
+
+    def _closure(self, digests: Iterable[Digest], *, upwards: bool) -> set[Digest]:
+        found: set[Digest] = set()
+        waiting = list(digests)
         while waiting:
             digest = waiting.pop()
             image = self.images.get(digest)
             if image is None or digest in found:
                 continue
             found.add(digest)
-            waiting += [child.digest for child in image.children]
-            waiting += referrers[digest]
-            if image.subject is not None:
+            waiting += self.children.get(digest, ())
+            waiting += self.referrers.get(digest, ())
+            if upwards and image.subject is not None:
                 waiting.append(image.subject)
         return found
 
+    def _is_attached(self, tag: str) -> bool:
+        match = _ATTACHED.fullmatch(tag)
+        return match is not None and match[1] in self._schema
 
-async def read(backend: StorageBackend, name: str) -> Inventory:
-    """The inventory of a repository; an empty one if there is none."""
+    @cached_property
+    def _schema(self) -> frozenset[str]:
+        return frozenset(f"{digest.algorithm}-{digest.encoded[:64]}" for digest in self.referrers)
+
+
+async def _go_on() -> None:
+    """No step."""
+
+
+async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole: bool = False) -> Inventory:
+    """The inventory of a repository; an empty one if there is none. Calls `step` now and then. With `whole` all that
+    each manifest says is kept.
+    """
     tags: dict[Digest, list[str]] = defaultdict(list)
-    async for tag, digest in _tags(backend, name):
+    async for tag, digest in _tags(backend, name, step):
         tags[digest].append(tag)
 
     async def image(entry: repositories.Entry) -> Image | None:
@@ -89,35 +168,52 @@ async def read(backend: StorageBackend, name: str) -> Inventory:
         try:
             pushed = (await backend.stat(entry.key)).modified
         except NotFound:
-            return None  # deleted meanwhile
-        manifest, size = await _manifest(backend, name, entry.digest)
-        return Image(name, entry.digest, size, pushed, tuple(tags.get(entry.digest, ())), manifest)
+            return None  # deleted meanwhile, or what a deletion has left of it
+        found = await _image(backend, name, entry.digest, pushed, tuple(tags.get(entry.digest, ())))
+        return found if whole else replace(found, manifest=None)
 
     images: dict[Digest, Image] = {}
     entries = repositories.by_digest(backend, keyspace.revisions(name), "/link")
     async for batch in batches(backend, entries, _BATCH):
         images |= {found.digest: found for found in await side_by_side(backend, image, batch) if found is not None}
+        await step()
     return Inventory(name, images)
 
 
-async def labels(backend: StorageBackend, image: Image) -> Mapping[str, str]:
-    """The labels of an image's config, and the annotations of its manifest; of an index, the annotations."""
-    if image.manifest is None:
-        return {}
-    found = dict(image.manifest.annotations)
-    if image.manifest.config is not None:
-        try:
-            document = json.loads((await backend.get(keyspace.blob(image.manifest.config.digest))).data)
-            own = document["config"]["Labels"] or {}
-            found |= {str(key): str(value) for key, value in own.items()}
-        except (NotFound, ValueError, LookupError, TypeError, AttributeError):
-            pass  # an artifact, whose config may be anything
-    return found
+async def labels(backend: StorageBackend, found: Inventory, image: Image) -> frozenset[Label]:
+    """The labels of an image's config and the annotations of its manifest; of an index also those of its children."""
+    gathered: set[Label] = set()
+    for digest in found.parts(image.digest):
+        gathered |= await _own_labels(backend, digest)
+    return frozenset(gathered)
 
 
-async def _tags(backend: StorageBackend, name: str) -> AsyncIterator[tuple[str, Digest]]:
+async def _own_labels(backend: StorageBackend, digest: Digest) -> set[Label]:
+    data = await _bytes(backend, keyspace.blob(digest))
+    manifest = _parsed(data, own_words(data).media_type) if data is not None else None
+    if manifest is None:
+        return set()
+    gathered = set(manifest.annotations.items())
+    try:
+        config = await _config(backend, manifest.config.digest) if manifest.config is not None else b""
+        named = json.loads(config)["config"]["Labels"] or {}
+        gathered |= {(str(key), str(value)) for key, value in named.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass  # an artifact, whose config may be anything
+    return gathered
+
+
+async def _config(backend: StorageBackend, digest: Digest) -> bytes:
+    key = keyspace.blob(digest)
+    try:
+        return (await backend.get(key)).data if (await backend.stat(key)).size <= _LARGEST_CONFIG else b""
+    except NotFound:
+        return b""
+
+
+async def _tags(backend: StorageBackend, name: str, step: Step) -> AsyncIterator[tuple[str, Digest]]:
     async def named(tag: str) -> tuple[str, Digest | None]:
-        key = f"{keyspace.manifests(name)}tags/{tag}/current/link"
+        key = f"{keyspace.tags(name)}{tag}/current/link"
         try:
             return tag, repositories.parsed((await backend.get(key)).data.decode("ascii", "replace"))
         except NotFound:
@@ -128,17 +224,32 @@ async def _tags(backend: StorageBackend, name: str) -> AsyncIterator[tuple[str, 
         for tag, digest in await side_by_side(backend, named, [tag for tag in batch if is_tag(tag)]):
             if digest is not None:
                 yield tag, digest
+        await step()
 
 
-async def _manifest(backend: StorageBackend, name: str, digest: Digest) -> tuple[Manifest | None, int]:
+async def _image(backend: StorageBackend, name: str, digest: Digest, pushed: float, tags: tuple[str, ...]) -> Image:
+    data = await _bytes(backend, keyspace.blob(digest))
+    if data is None or Digest.of(data, digest.algorithm) != digest:
+        return Image(name, digest, len(data or b""), pushed, tags)
+    packed = " ".join(map(str, references(data)))
+    media_type = sys.intern(await media_type_of(backend, name, digest, own_words(data)))
+    manifest = _parsed(data, media_type)
+    if manifest is None:
+        return Image(name, digest, len(data), pushed, tags, packed, media_type)
+    artifact_type = sys.intern(manifest.artifact_type) if manifest.artifact_type else None
+    subject = manifest.subject.digest if manifest.subject else None
+    return Image(name, digest, len(data), pushed, tags, packed, media_type, subject, artifact_type, manifest)
+
+
+async def _bytes(backend: StorageBackend, key: str) -> bytes | None:
     try:
-        data = (await backend.get(keyspace.blob(digest))).data
+        return (await backend.get(key)).data
     except NotFound:
-        return None, 0
-    media_type = own_words(data).media_type
-    with suppress(NotFound):
-        media_type = (await backend.get(keyspace.media_type(name, digest))).data.decode("ascii", "replace")
+        return None
+
+
+def _parsed(data: bytes, media_type: str | None) -> Manifest | None:
     try:
-        return parse_manifest(data, media_type), len(data)
+        return parse_manifest(data, media_type)
     except ManifestInvalid:
-        return None, len(data)
+        return None  # of a kind that has neither subject nor annotations, as far as we know

@@ -45,10 +45,10 @@ class Look:
 
     async def run(self) -> Inventory:
         """Look; what was found is in `findings`."""
-        self._found = await inventory.read(self._backend, self._name)
+        self._found = await inventory.read(self._backend, self._name, whole=True)
         self._called = hit.called(self._found)
         for image in self._found.images.values():
-            self._named.update(one.digest for one in (*image.blobs, *image.children))
+            self._named.update(image.named)
         images = list(self._found.images.values())
         for image, whole in zip(images, await side_by_side(self._backend, self._manifest, images), strict=True):
             if whole:
@@ -85,7 +85,7 @@ class Look:
         return whole
 
     async def _children(self, image: Image) -> None:
-        for child in () if self._sparse else image.children:
+        for child in image.manifest.manifests if image.manifest and not self._sparse else ():
             if child.digest not in self._whole and None in await self._blob(child.digest):  # a build cache lists blobs
                 self._add(
                     "missing manifest",
@@ -99,7 +99,7 @@ class Look:
         """Config and layers of all images: each link and each size is looked at once."""
         needed: dict[Digest, list[tuple[Image, Descriptor]]] = {}
         for image in images:
-            for blob in image.blobs:
+            for blob in image.manifest.blobs if image.manifest else ():
                 if not blob.foreign and blob.media_type not in mediatypes.FOREIGN_LAYERS:
                     needed.setdefault(blob.digest, []).append((image, blob))
         digests = list(needed)
@@ -152,7 +152,7 @@ class Look:
             )
 
     def _hit_by(self, digest: Digest) -> list[str]:
-        needing = [one for one in self._found.images.values() if digest in {blob.digest for blob in one.blobs}]
+        needing = [one for one in self._found.images.values() if digest in one.named]
         return [line for image in needing for line in self._called[image.digest]]
 
     async def _link(

@@ -92,7 +92,7 @@ class Marker:
                 await self._pace.rest()
                 yield name
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
-            async for _ in self._restorable(name, self.marked.needed):  # of repositories in which nothing else is left
+            async for _ in self.restorable(name, self.marked.needed):  # of repositories in which nothing else is left
                 await self._pace.rest()
                 yield name
             await self._about_manifests(name)
@@ -109,7 +109,7 @@ class Marker:
                 named.add_all(found or ())
             self.marked.manifests += len(batch)
             yield
-        async for _ in self._restorable(name, named):
+        async for _ in self.restorable(name, named):
             yield
         self.marked.needed.update(named)
         async for batch in batches(self._backend, self._unnamed_links(name, named if whole else None), 64):
@@ -126,7 +126,7 @@ class Marker:
         if not whole:
             self.marked.held.append(f"{name} has manifests that are damaged or missing: all of its blobs are kept")
 
-    async def _restorable(self, name: str, needed: DigestSet) -> AsyncIterator[None]:
+    async def restorable(self, name: str, needed: DigestSet) -> AsyncIterator[None]:
         """Add what manifests need that were deleted a short while ago. To be read after those that are there, for who
         deletes writes the record first: see `content.trash`.
         """

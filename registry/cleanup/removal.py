@@ -29,7 +29,11 @@ class Doomed:
 async def remove(
     backend: StorageBackend, collector: Collector, shard: str, doomed: Mapping[Digest, Doomed]
 ) -> AsyncIterator[Mapping[Digest, Doomed]]:
-    """Remove what nobody has come to need; yields what is gone, some at a time. Raises `LeaseLost`."""
+    """Remove what nobody has come to need; yields what is gone, some at a time. Raises `LeaseLost`.
+
+    Of `tags` those stay, and are left out of what is yielded, that name something else by now: that one of them, or any
+    other tag, comes to name this digest at this moment is what the claim rules out.
+    """
     by_name = {str(digest): digest for digest in doomed}
     await collector.condemn(shard, by_name)
     while claimed := await collector.claim(shard, _CLAIM):
@@ -37,15 +41,15 @@ async def remove(
         if records := [record for item in going.values() for record in item.records]:
             await backend.put_many(records)
         for digest, item in going.items():
-            for name, tag in item.tags:
-                await _untag(TagStore(backend), name, tag, digest)
+            item.tags = [tag for tag in item.tags if await _untag(TagStore(backend), *tag, digest)]
         await backend.delete_many([key for item in going.values() for key in item.keys], durable=False)
         await backend.delete_many([item.blob.key for item in going.values() if item.blob], durable=False)
         yield going
 
 
-async def _untag(tags: TagStore, name: RepositoryName, tag: Tag, digest: Digest) -> None:
-    """Remove a tag, unless it names something else by now: nobody can make it name this digest at this moment."""
+async def _untag(tags: TagStore, name: RepositoryName, tag: Tag, digest: Digest) -> bool:
     version = await tags.version(name, tag, digest)
-    if version is not None:
-        await tags.remove_version(name, tag, version)
+    if version is None:
+        return False
+    await tags.remove_version(name, tag, version)
+    return True

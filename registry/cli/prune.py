@@ -1,23 +1,21 @@
 """`cargohold prune`: remove images, in the words of `docker image prune`."""
 
 import asyncio
-import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
-from registry.cli.gc import run_gc, seconds, settings_of_storage, told
+from registry.cli.gc import seconds, settings_of_storage, told
+from registry.cli.removing import ask, gc_after, print_json, removed_images, total
 from registry.cli.settings_options import ConfigOption, RootOption
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from registry.cleanup.filters import Filters
-    from registry.cleanup.gc import Collected
-    from registry.cleanup.inventory import Image
-    from registry.cleanup.prune import Options, Pruned
+    from registry.cleanup.image_removal import Going, Options, Removed
+    from storage_backends.base import StorageBackend
 
 
 def prune(  # noqa: PLR0917  # the command line gives them by name
@@ -36,7 +34,9 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-    then_gc: Annotated[bool, typer.Option("--gc", help="Free the space at once, and not with the next gc.")] = False,
+    then_gc: Annotated[
+        bool, typer.Option("--gc", help="Free the space at once; what went cannot be restored.")
+    ] = False,
     grace: Annotated[
         str,
         typer.Option(
@@ -48,8 +48,9 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
     """Remove dangling images: manifests without a tag that no index and no tagged image needs.
 
     With --all also images with tags, if nobody has pushed or pulled them since `--filter until=`. Immutable tags are
-    never taken, nor what was pushed within the grace period. Servers may run and clients may push meanwhile. The space
-    is free after the next garbage collection, or at once with --gc.
+    never taken, nor what was pushed within the grace period. Servers may run and clients may push meanwhile.
+    `cargohold restore` brings back what went until the grace period has passed; the next garbage collection after that
+    frees the space. With --gc it is free at once.
 
     \b
     Examples:
@@ -58,27 +59,22 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
       cargohold prune --all --filter until=90d --filter 'repository=team/**'
       cargohold prune --all --filter until=14d --filter 'tag=/^pr-[0-9]+$/' --filter label!=keep
     """
-    from dataclasses import replace  # noqa: PLC0415  # start-up time
-
-    from registry.app_cleanup import gc_options  # noqa: PLC0415
-    from registry.cleanup.prune import Options  # noqa: PLC0415
+    from registry.cleanup.image_removal import Options  # noqa: PLC0415  # start-up time
 
     chosen = _filters(filters or [])
     every = _every(chosen, every=every)
     settings = settings_of_storage(config, root)
     young = seconds("--grace", grace) if grace else settings.cleanup.grace_seconds
-    options = Options(chosen, every=every, grace=young, lease=settings.cleanup.lease_seconds, dry_run=dry_run)
+    options = Options(young, for_good=then_gc, lease=settings.cleanup.lease_seconds, dry_run=dry_run)
     if not dry_run and not force:
-        _ask(chosen, every=every)
-    with told(options.lease):
-        pruned = asyncio.run(_prune(settings, options))
-    collected = None
-    if then_gc and not dry_run:
-        collected = run_gc(settings, replace(gc_options(settings), grace=young, share=1.0), quiet=True)
+        ask(_warning(chosen, every=every))
+    with told(settings.cleanup.lease_seconds):
+        removed = asyncio.run(_prune(settings, chosen, options, every=every))
+    collected = gc_after(settings, young) if then_gc and not dry_run else None
     if as_json:
-        _json(pruned, collected, dry_run=dry_run)
+        print_json(removed, collected, dry_run=dry_run)
     else:
-        _report(pruned, dry_run=dry_run, collected=collected is not None)
+        _report(removed, dry_run=dry_run, collected=collected is not None)
 
 
 def _every(filters: "Filters", *, every: bool) -> bool:
@@ -102,54 +98,51 @@ def _filters(texts: list[str]) -> "Filters":
         raise Failure(f"--filter {error}", MISUSED) from error
 
 
-def _ask(filters: "Filters", *, every: bool) -> None:
-    if not sys.stdin.isatty():
-        raise Failure("there is no terminal to ask: say --force, or look first with --dry-run", MISUSED)
-    what = "all dangling images"
-    if every:
-        moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(filters.until))
-        what = f"all images that nobody has used since {moment}"
-    output.note(f"WARNING! This will remove {what}.")
-    if not typer.confirm("Are you sure you want to continue?", err=True):
-        raise Failure("nothing was removed")
+def _warning(filters: "Filters", *, every: bool) -> str:
+    if not every:
+        return "WARNING! This will remove all dangling images."
+    moment = output.moment(filters.until)
+    return f"WARNING! This will remove all images that nobody has pushed or pulled since {moment}."
 
 
-async def _prune(settings: "Settings", options: "Options") -> "Pruned":
+async def _prune(settings: "Settings", filters: "Filters", options: "Options", *, every: bool) -> "Removed":
     from registry.app_cleanup import holder, immutable_tags  # noqa: PLC0415  # start-up time
     from registry.app_storage import build_backend  # noqa: PLC0415
-    from registry.cleanup.prune import Pruning  # noqa: PLC0415
+    from registry.cleanup.image_removal import ImageRemoval  # noqa: PLC0415
+    from registry.cleanup.prune import Prune  # noqa: PLC0415
 
-    work = Pruning(build_backend(settings), options, immutable_tags(settings), holder())
-    shown = time.monotonic()
-    async for where in work.run():
-        if time.monotonic() - shown > 1:
-            shown = time.monotonic()
-            output.progress(where)
-    return work.pruned
-
-
-def _json(pruned: "Pruned", collected: "Collected | None", *, dry_run: bool) -> None:
-    from dataclasses import asdict  # noqa: PLC0415  # start-up time
-
-    rows = [{"repository": one.repository, "digest": str(one.digest), "tags": one.tags} for one in pruned.images]
-    result = {"dry_run": dry_run, "deleted": rows, "reclaimed": pruned.freed, "notes": pruned.notes}
-    output.json_result({**result, "gc": asdict(collected) if collected else None})
+    backend = build_backend(settings)
+    if filters.until is not None:
+        await _tell_since(backend, filters.until)
+    chooser = Prune(backend, filters, immutable_tags(settings), options.grace, every)
+    return await removed_images(ImageRemoval(backend, chooser, options, holder()))
 
 
-def _report(pruned: "Pruned", *, dry_run: bool, collected: bool) -> None:
-    from config.units import format_size  # noqa: PLC0415  # start-up time
+async def _tell_since(backend: "StorageBackend", until: float) -> None:
+    """Say why little or nothing goes, if that is so for want of records."""
+    from registry.content.pull_times import PullTimes  # noqa: PLC0415  # start-up time
 
-    for note in pruned.notes:
+    since = await PullTimes(backend).since()
+    if since is None:
+        output.note("no server of this version has noted yet what is pulled: every image counts as used")
+    elif since >= until:
+        output.note(f"pulls are noted since {output.moment(since)} only: until then every image counts as used")
+
+
+def _report(removed: "Removed", *, dry_run: bool, collected: bool) -> None:
+    for note in removed.notes:
         output.note(note)
-    if pruned.images:
+    if removed.going:
         output.result("Would delete Images:" if dry_run else "Deleted Images:")
-        for image in pruned.images:
-            output.result("\n".join(_lines(image)))
+        for going in removed.going:
+            output.result("\n".join(_lines(going)))
         output.result("")
-    when = "" if dry_run or collected or not pruned.images else " with the next garbage collection"
-    output.result(f"Total {'reclaimable' if dry_run else 'reclaimed'} space: {format_size(pruned.freed)}{when}")
+    output.result(total(removed, dry_run=dry_run, collected=collected))
 
 
-def _lines(image: "Image") -> list[str]:
-    tagged = [f"untagged: {image.repository}:{tag}" for tag in image.tags]
-    return [*tagged, f"deleted: {image.repository}@{image.digest}"]
+def _lines(going: "Going") -> list[str]:
+    image = going.image
+    return [
+        *(f"untagged: {image.repository}:{tag}" for tag in going.tags),
+        f"deleted: {image.repository}@{image.digest}",
+    ]

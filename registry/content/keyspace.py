@@ -18,6 +18,7 @@ cargohold/v1/                                         ours, beside it
 ├── quarantine/<alg>/<hex>                            bytes that were found not to be what their digest says
 ├── gc/                                               what pushes and the collector tell each other: `leases`
 │   ├── collector                                     who collects, and whether it is at work
+│   ├── last/<work>                                   when garbage collection, retention … were last done
 │   ├── intents/<uuid>                                what a manifest push that is under way relies on
 │   ├── touched/<uuid>                                what is relied upon since the collector is at work
 │   └── condemned/<2 hex>                             digests that go now, unless somebody needs them
@@ -46,6 +47,7 @@ LAYERS = "_layers"
 BLOBS = "docker/registry/v2/blobs/"
 PULLS_SINCE = "cargohold/v1/pulls_since"
 COLLECTOR = "cargohold/v1/gc/collector"
+LAST_DONE = "cargohold/v1/gc/last/"
 INTENTS = "cargohold/v1/gc/intents/"
 TOUCHED = "cargohold/v1/gc/touched/"
 CONDEMNED = "cargohold/v1/gc/condemned/"

@@ -75,12 +75,7 @@ class ManifestStore:
 
     async def _media_type(self, name: RepositoryName, digest: Digest, data: bytes) -> str:
         words = self._own_words.get(digest) or self._read(digest, data)
-        if words.claimed and words.media_type:
-            return words.media_type
-        try:
-            return (await self._backend.get(keyspace.media_type(name, digest))).data.decode()
-        except NotFound:
-            return words.media_type or mediatypes.OCI_MANIFEST
+        return await media_type_of(self._backend, name, digest, words)
 
     def _read(self, digest: Digest, data: bytes) -> OwnWords:
         if Digest.of(data, digest.algorithm) != digest:
@@ -89,6 +84,16 @@ class ManifestStore:
         if len(self._own_words) > _REMEMBERED:
             self._own_words.popitem(last=False)
         return words
+
+
+async def media_type_of(backend: StorageBackend, name: str, digest: Digest, words: OwnWords) -> str:
+    """The media type of a manifest that is there and says this of itself."""
+    if words.claimed and words.media_type:
+        return words.media_type
+    try:
+        return (await backend.get(keyspace.media_type(name, digest))).data.decode("ascii", "replace")
+    except NotFound:
+        return words.media_type or mediatypes.OCI_MANIFEST
 
 
 def unknown(name: RepositoryName, digest: Digest) -> ManifestUnknown:

@@ -1,7 +1,9 @@
-"""When manifests were last pulled. Kept in memory on the way of a pull, written down every now and then.
+"""When manifests were last pulled. Kept in memory on the way of a pull, written down every few seconds.
 
-A crash loses the last minute or so; a manifest without a time was not pulled since times are kept at all, which counts
-as having been pulled at that moment: nothing is ever removed for want of a record.
+What is written is an empty object whose time, by the storage's clock, is that of the pull; it is written again after
+`INEXACT_SECONDS`, so an image that everybody pulls costs a write now and then. A process that is killed loses the last
+seconds. A manifest without a time was not pulled since times are kept at all, which counts as having been pulled at
+that moment: nothing is ever removed for want of a record.
 """
 
 import asyncio
@@ -16,62 +18,71 @@ from registry.content.names import RepositoryName
 from storage_backends.base import StorageBackend
 from storage_backends.errors import AlreadyExists, NotFound
 
-_EXACT_SECONDS = 300.0
-"""A time is written again only if it is older than this."""
+INEXACT_SECONDS = 300.0
+"""By so much the last pull may have been later than the time that is kept."""
+UNWRITTEN_SECONDS = 60.0
+"""What was pulled so long ago is written; who asks what nobody has pulled lately must not ask about the time since."""
 _REMEMBERED = 65_536
 
 Pulled = tuple[RepositoryName, Digest]
 
 
 class PullTimes:
-    """Times of all repositories; `clock` gives seconds since the epoch."""
+    """Times of all repositories; `clock` gives seconds since whenever."""
 
-    def __init__(self, backend: StorageBackend, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, backend: StorageBackend, clock: Callable[[], float] = time.monotonic) -> None:
         self._backend = backend
         self._clock = clock
-        self._new: dict[Pulled, float] = {}
+        self._noted: set[Pulled] = set()
         self._written: OrderedDict[Pulled, float] = OrderedDict()
+        self._kept = False
+        self._lost = False
 
     def note(self, name: RepositoryName, digest: Digest) -> None:
-        """A manifest is pulled now. Costs an entry in a dictionary."""
-        if len(self._new) < _REMEMBERED:
-            self._new[name, digest] = self._clock()
+        """A manifest is pulled now. Costs a look into a dictionary."""
+        if self._clock() - self._written.get((name, digest), -INEXACT_SECONDS) < INEXACT_SECONDS:
+            return
+        if len(self._noted) < _REMEMBERED:
+            self._noted.add((name, digest))
+        else:
+            self._lost = True
 
     async def write(self) -> int:
-        """Write down what was pulled; how many times that were. To be called every minute, and at the end."""
-        await self.begin()
-        noted, self._new = self._new, {}
+        """Write down what was pulled; how many times that were. To be called every few seconds, and at the end.
+
+        Raises `StorageError`: what is not written then is written the next time.
+        """
+        if self._lost or not self._kept:
+            await self._begin()
         written = 0
-        for pulled, when in noted.items():
-            if when - self._written.get(pulled, 0.0) < _EXACT_SECONDS:
-                continue
-            await self._backend.put(keyspace.pulled(*pulled), b"%d" % when, durable=False)
-            self._written[pulled] = when
+        for pulled in list(self._noted):
+            now = self._clock()
+            await self._backend.put(keyspace.pulled(*pulled), b"", durable=False)
+            self._noted.discard(pulled)
+            self._written[pulled] = now
             self._written.move_to_end(pulled)
             written += 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # requests get the event loop
         while len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
         return written
 
-    async def begin(self) -> None:
-        """From now on times are kept, if they are not already."""
+    async def since(self) -> float | None:
+        """Since when times are kept, in seconds since the epoch; None if they are not."""
         try:
-            await self._backend.stat(keyspace.PULLS_SINCE)
+            return (await self._backend.stat(keyspace.PULLS_SINCE)).modified
         except NotFound:
-            with suppress(AlreadyExists):
-                await self._backend.put(keyspace.PULLS_SINCE, b"%d" % self._clock(), if_absent=True)
-
-    async def since(self) -> float:
-        """Since when times are kept, in seconds since the epoch; now, if they are not."""
-        try:
-            return float((await self._backend.get(keyspace.PULLS_SINCE)).data)
-        except NotFound:
-            return self._clock()
+            return None
 
     async def last(self, name: str, digest: Digest) -> float:
         """When the manifest was last pulled, in seconds since the epoch; 0 if not since times are kept."""
         try:
-            return float((await self._backend.get(keyspace.pulled(name, digest))).data)
+            return (await self._backend.stat(keyspace.pulled(name, digest))).modified
         except NotFound:
             return 0.0
+
+    async def _begin(self) -> None:
+        """From now on times are kept, if they are not already; if some were lost, in any case only from now on."""
+        with suppress(AlreadyExists):
+            await self._backend.put(keyspace.PULLS_SINCE, b"", if_absent=not self._lost)
+        self._kept, self._lost = True, False

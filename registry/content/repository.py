@@ -118,7 +118,8 @@ class Registry:
         for tag in moved:
             if self._immutable.has(name, tag):
                 await self._tags.check_free(name, tag, digest)
-        needed = (digest, *(descriptor.digest for descriptor in (*manifest.blobs, *manifest.manifests)))
+        subjects = (manifest.subject,) if manifest.subject else ()
+        needed = (digest, *(one.digest for one in (*manifest.blobs, *manifest.manifests, *subjects)))
         async with self._leases.intent(needed) as intent:
             while True:
                 await self._check_references(name, manifest)

@@ -1,4 +1,5 @@
-"""Collects garbage without end and without grace, as `python -m tests.stress.collector`; a test kills it now and then.
+"""Collects garbage and prunes dangling images without end and without grace, as `python -m tests.stress.collector`; a
+test kills it now and then.
 
 Takes its settings from the environment. Says on standard output what each cycle has removed.
 """
@@ -8,7 +9,12 @@ import sys
 
 from config.load import load
 from registry.app_storage import build_backend
+from registry.cleanup.filters import Filters
 from registry.cleanup.gc import Collection, Options
+from registry.cleanup.image_removal import ImageRemoval
+from registry.cleanup.image_removal import Options as ImageOptions
+from registry.cleanup.prune import Prune
+from registry.content.immutable_tags import nothing
 from registry.content.leases import CollectorBusy, LeaseLost
 
 LEASE_SECONDS = 8.0
@@ -16,16 +22,21 @@ LEASE_SECONDS = 8.0
 
 async def _collect() -> None:
     backend = build_backend(load())
+    chooser = Prune(backend, Filters(), nothing, grace=0)
     while True:
         work = Collection(backend, Options(grace=0, lease=LEASE_SECONDS), "the stress test")
+        images = ImageRemoval(backend, chooser, ImageOptions(grace=0, lease=LEASE_SECONDS), "the stress test")
         try:
             async for _ in work.run():
+                pass
+            async for _ in images.run():
                 pass
         except (CollectorBusy, LeaseLost) as error:
             sys.stdout.write(f"{type(error).__name__}: {error}\n")
             await asyncio.sleep(0.2)  # the lease of a killed one has to run out; nothing tells when
         else:
-            sys.stdout.write(f"cycle {work.collected.removed_blobs} {work.collected.removed_links}\n")
+            pruned = len(images.removed.going)
+            sys.stdout.write(f"cycle {work.collected.removed_blobs} {work.collected.removed_links} {pruned}\n")
         sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""Pushes, mounts, retags, deletions and kills against collectors that never rest and grant no grace.
+"""Pushes, mounts, retags, deletions and kills against collectors and prunes that never rest and grant no grace.
 
 Every image whose push was acknowledged and that is still tagged pulls whole, all the time; and in the end a collection
 leaves exactly the bytes and links that the tags need. `CARGOHOLD_STRESS_SECONDS` makes a run longer or shorter.
@@ -196,6 +196,7 @@ def _assert_busy(pushers: Sequence[Pusher], collectors: Collectors, least: float
     for action in ("pushed", "retagged", "untagged", "deleted", "verified", "was there"):
         assert counts[action] > least, counts
     assert len(collectors.cycles()) > least
+    assert sum(int(line.split()[-1]) for line in collectors.cycles()) > least, "hardly anything was pruned"
 
 
 def _pushers(servers: Sequence[LiveServer]) -> list[Pusher]:
