@@ -11,6 +11,7 @@ from registry.cli.failure import FAILED, Failure
 from registry.cli.fsck import fsck
 from registry.cli.gc import gc
 from registry.cli.health import health
+from registry.cli.lists import lists
 from registry.cli.prune import prune
 from registry.cli.reindex import reindex
 from registry.cli.restore import restore
@@ -46,6 +47,7 @@ app.command()(scrub)
 app.command()(restore)
 app.command()(fsck)
 app.command()(reindex)
+app.command()(lists)
 app.command()(health)
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
