@@ -10,7 +10,7 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -120,9 +120,10 @@ class Proxy:
         with socket.create_connection(("127.0.0.1", self._server)) as server:
             with self._changes[head.request.key] if head.request.changes else nullcontext():
                 answer = _ask(head, incoming, server, fault.after if isinstance(fault, CutRequest) else None)
-            if isinstance(fault, LostAnswer):
-                raise _Broken
-            _send_answer(answer, client, fault.after if isinstance(fault, CutAnswer) else None)
+            with closing(answer):  # it holds the connection open, and must not leave that to the garbage collector
+                if isinstance(fault, LostAnswer):
+                    raise _Broken
+                _send_answer(answer, client, fault.after if isinstance(fault, CutAnswer) else None)
 
     def _fault(self, request: S3Request) -> Fault | None:
         with self._lock:
@@ -158,7 +159,11 @@ def _ask(head: _Head, incoming: BinaryIO, server: socket.socket, limit: int | No
     if limit is not None:
         raise _Broken
     answer = http.client.HTTPResponse(server, method=head.method)
-    answer.begin()
+    try:
+        answer.begin()
+    except BaseException:
+        answer.close()
+        raise
     return answer
 
 
