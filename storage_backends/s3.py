@@ -213,9 +213,13 @@ class S3Backend(StorageBackend):
             return ByteStream(_nothing(), 0, size)
         part = {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"} if start or length else {}
         answer = self._bucket.call("get_object", key, **part)
-        info = _info(key, answer)
-        size = int(answer["ContentRange"].rpartition("/")[2]) if part else info.size
         stream = ObjectStream(self._bucket, key, answer, start)
+        try:
+            info = _info(key, answer)
+        except NotFound:
+            stream.close()  # nobody else gives the connection back
+            raise
+        size = int(answer["ContentRange"].rpartition("/")[2]) if part else info.size
         return ByteStream(blocks(stream, self._submit), info.size, size, stream.close)
 
     def _submit(self, work: Callable[..., T], *arguments: object) -> "asyncio.Future[T]":
