@@ -2,7 +2,8 @@
 through at a time.
 
 The last of these makes up for versitygw, whose conditional requests look first and write then: two at the same moment
-may both succeed, which S3 promises never to happen.
+may both succeed, which S3 promises never to happen. And it says of an upload that is still being completed that it is
+complete.
 """
 
 import http.client
@@ -121,7 +122,7 @@ class Proxy:
             with self._changes[head.request.key] if head.request.changes else nullcontext():
                 answer = _ask(head, incoming, server, fault.after if isinstance(fault, CutRequest) else None)
             with closing(answer):  # it holds the connection open, and must not leave that to the garbage collector
-                if isinstance(fault, LostAnswer):
+                if isinstance(fault, LostAnswer | CutRequest):
                     raise _Broken
                 _send_answer(answer, client, fault.after if isinstance(fault, CutAnswer) else None)
 
@@ -153,10 +154,14 @@ def _read_head(incoming: BinaryIO, client: socket.socket) -> _Head | None:
 
 
 def _ask(head: _Head, incoming: BinaryIO, server: socket.socket, limit: int | None) -> http.client.HTTPResponse:
-    """Pass a request on, at most `limit` bytes of its body; return the answer when it begins."""
+    """Pass a request on, at most `limit` bytes of its body; return the answer when it begins.
+
+    A request that the server got whole is waited for, even if it was to be cut: else the server would still be at it
+    when the next change of the key comes.
+    """
     server.sendall(head.text)
     _copy(incoming, server, head.length if limit is None else min(limit, head.length))
-    if limit is not None:
+    if limit is not None and limit < head.length:
         raise _Broken
     answer = http.client.HTTPResponse(server, method=head.method)
     try:
