@@ -15,13 +15,12 @@ from registry.cleanup import repositories
 from registry.cleanup.at_rest import digest_at_rest
 from registry.cleanup.hit import Hit, images_hit
 from registry.cleanup.mark import DigestSet
-from registry.cleanup.mend import mend
+from registry.cleanup.mend import Holder, mend
 from registry.cleanup.pace import Rate
 from registry.cleanup.scrub_turn import Turn, TurnLost
 from registry.content import keyspace, paging
 from registry.content.digest import Digest
 from registry.content.errors import ContentError
-from registry.content.places import Source
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound, StorageError, StorageFull, VersionMismatch
@@ -77,13 +76,13 @@ class Scrubbed:
 
 
 class Scrub:
-    """One scrub by `holder` (words that tell people who it is); `source` is a place that may have what is lost."""
+    """One scrub by `holder` (words that tell people who it is); `lost` is a place that may have what is lost."""
 
-    def __init__(self, backend: StorageBackend, options: Options, holder: str, source: Source | None = None) -> None:
+    def __init__(self, backend: StorageBackend, options: Options, holder: str, lost: Holder | None = None) -> None:
         self.scrubbed = Scrubbed()
         self._backend = backend
         self._options = options
-        self._source = source
+        self._lost = lost
         self._turn = Turn(backend, holder, options.lease)
         self._rate = Rate(options.rate)
 
@@ -230,10 +229,10 @@ class Scrub:
             await self._backend.delete(keyspace.quarantined(damage.digest))
 
     async def _mend(self, damage: Damage, hit: Hit) -> bool:
-        if self._source is None:
+        if self._lost is None:
             return False
         try:
-            return await mend(self._backend, self._source, damage.digest, hit)
+            return await mend(self._backend, self._lost, damage.digest, hit)
         except ContentError as error:
             damage.reason += f"; it cannot be fetched: {error}"
             return False

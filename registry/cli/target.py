@@ -6,7 +6,7 @@ Knows options and builders; must not know what is done there. A reference with a
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
@@ -76,11 +76,16 @@ def act(options: TargetOptions, images: "Sequence[ImageReference]", work: Callab
     host = _host(options, images)
 
     async def acting() -> T:
-        async with _registry(options, host) if host else _storage(options) as opened:
+        async with place_at(options, host) as opened:
             return await work(opened)
 
     with told():
         return asyncio.run(acting())
+
+
+def place_at(options: TargetOptions, host: str) -> AbstractAsyncContextManager[Opened]:
+    """The registry `host`, or the storage that the options name if that is empty."""
+    return _registry(options, host) if host else _storage(options)
 
 
 @contextmanager

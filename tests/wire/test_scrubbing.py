@@ -101,3 +101,21 @@ def test_killed_in_the_middle_the_next_one_goes_on_from_there(tmp_path: Path) ->
         found = json.loads(done.stdout)
         assert (found["resumed"], found["blobs"], len(found["damaged"])) == (True, 12, 1)
         assert 0 < left[5] < 12
+
+
+def test_another_registry_mends_what_was_lost(tmp_path: Path) -> None:
+    image = random_image(seed=1)
+    (tmp_path / "there").mkdir()
+    with live_server(tmp_path) as server, live_server(tmp_path / "there") as there:
+        repository = Repository(Wire(server.url), "mirror/team/app")
+        repository.push("latest", image)
+        Repository(Wire(there.url), "team/app").push("other", image)
+        _flip(_file(server, image.layers[0].digest))
+        _flip(_file(server, image.manifest.digest), 10)
+
+        command = _scrub(server, "--from", there.address, "--prefix", "mirror")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert [damage["state"] for damage in json.loads(done.stdout)["damaged"]] == ["mended"] * 2
+        repository.assert_holds("latest", image)

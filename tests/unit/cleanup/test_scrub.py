@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 
+from registry.cleanup.mend import Holder
 from registry.cleanup.pace import Rate
 from registry.cleanup.scrub import Options, Scrub, Scrubbed, State
 from registry.cleanup.scrub_turn import Position, ScrubBusy, Turn, TurnLost, is_due, load
@@ -15,7 +16,7 @@ from registry.content import keyspace, paging
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown, PlaceUnavailable
 from registry.content.names import RepositoryName, Tag
-from registry.content.places import OpenBlob, Source
+from registry.content.places import OpenBlob
 from registry.content.repository import Registry, Rules
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import StorageFull, Unavailable
@@ -46,7 +47,7 @@ def registry(backend: StorageBackend) -> Registry:
     return Registry(backend, Rules())
 
 
-async def scrub(backend: StorageBackend, options: Options | None = None, source: Source | None = None) -> Scrubbed:
+async def scrub(backend: StorageBackend, options: Options | None = None, source: Holder | None = None) -> Scrubbed:
     """One whole scrub."""
     return await Scrub(backend, options or Options(), "a test", source).run(_NOW)
 

@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from registry.cleanup.scrub_turn import Turn
-from registry.content import keyspace
+from registry.content import keyspace, mediatypes
 from registry.content.digest import Digest
 from registry.content.leases import storage_time
 from registry.content.names import RepositoryName
 from storage_backends.filesystem import FilesystemBackend
+from tests import images
+from tests.images import Content
 from tests.unit.cli.conftest import Cargohold
-from tests.unit.content.documents import encoded, image
+from tests.unit.content.documents import CONFIG_TYPE, LAYER_TYPE, encoded, image
 
 _LAYER, _CONFIG = b"bytes of a layer", b"{}"
 _MANIFEST = encoded(image(_CONFIG, [_LAYER]))
@@ -77,12 +80,34 @@ def test_the_result_can_be_read_by_programs(cargohold: Cargohold, root: Path) ->
     assert damage["images"] == [f"team/app:latest@{Digest.of(_MANIFEST)}"]
 
 
+@pytest.mark.parametrize("layout", ["directory", "tar"])
+def test_an_image_layout_mends(cargohold: Cargohold, root: Path, tmp_path: Path, layout: str) -> None:
+    images.write_oci_layout(tmp_path / "directory", {"latest": _image()})
+    with tarfile.open(tmp_path / "tar", "w") as tar:
+        tar.add(tmp_path / "directory", arcname=".")
+    assert cargohold("scrub", "--root", root).code == 1
+
+    done = cargohold("scrub", "--root", root, "--from", f"oci:{tmp_path / layout}")
+
+    assert (done.code, "mended" in done.out) == (0, True)
+    assert (root / _KEY).read_bytes() == _LAYER
+    assert not (root / _ASIDE).exists()
+
+
+def _image() -> images.Image:
+    """The image as it was."""
+    config, layer = (Content(media_type, data) for media_type, data in ((CONFIG_TYPE, _CONFIG), (LAYER_TYPE, _LAYER)))
+    return images.Image(Content(mediatypes.OCI_MANIFEST, _MANIFEST), config, (layer,))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--rate", "fast"], 2, "--rate: write how much a second, such as 50MB/s"),
         (["--rate", "-5"], 2, "--rate: write how much a second"),
         (["--repository", "a//b"], 2, "--repository: 'a//b' is not a pattern"),
+        (["--from", "oci:nowhere"], 1, "nowhere is not there"),
+        (["--from", "https://"], 2, "is not a registry"),
         (["--root", "nowhere"], 1, "nowhere is not there"),
     ],
 )
