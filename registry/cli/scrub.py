@@ -22,20 +22,29 @@ if TYPE_CHECKING:
     from registry.cleanup.scrub import Damage, Options, Scrubbed
 
 _LAYOUT = "oci:"
+_RateOption = Annotated[
+    str,
+    typer.Option(
+        "--rate",
+        metavar="SIZE/s",
+        help="Read so much a second at most, such as 50MB/s; 0 is as fast as it goes.",
+        show_default="cleanup.scrub_bytes_per_second",
+    ),
+]
+_FromOption = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="PLACE",
+        help="Mend with what this has: a registry (HOST[:PORT], a URL, a name from `upstreams`), or oci:PATH.",
+    ),
+]
 
 
 def scrub(  # noqa: PLR0917  # the command line gives them by name
     config: ConfigOption = None,
     root: RootOption = None,
-    rate: Annotated[
-        str,
-        typer.Option(
-            "--rate",
-            metavar="SIZE/s",
-            help="Read so much a second at most, such as 50MB/s; 0 is as fast as it goes.",
-            show_default="cleanup.scrub_bytes_per_second",
-        ),
-    ] = "",
+    rate: _RateOption = "",
     repository: Annotated[
         list[str] | None,
         typer.Option("--repository", metavar="GLOB", help="Only what these have, such as team/**; may be repeated."),
@@ -43,14 +52,7 @@ def scrub(  # noqa: PLR0917  # the command line gives them by name
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin at the beginning, wherever the last one was stopped.")
     ] = False,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="PLACE",
-            help="Mend with what this has: a registry (HOST[:PORT], a URL, a name from `upstreams`), or oci:PATH.",
-        ),
-    ] = "",
+    source: _FromOption = "",
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="NAME", help="What is NAME/team/app here is team/app in that place.")
     ] = "",
