@@ -2,20 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from config.fields import ByteCount, LongSeconds, Section, duration
-
-_AnySeconds = Annotated[float, BeforeValidator(duration), Field(ge=0, le=3650 * 86400)]
+from config.fields import AnySeconds, ByteCount, LongSeconds, Section
 
 
 class CleanupSettings(Section):
     """Garbage collection and scrubbing."""
 
-    interval_seconds: _AnySeconds = 86400
-    grace_seconds: _AnySeconds = 3600
+    interval_seconds: AnySeconds = 86400
+    grace_seconds: AnySeconds = 3600
     share: Annotated[float, Field(gt=0, le=1)] = 0.25
     tag_history: Annotated[int, Field(ge=0)] = 100
     lease_seconds: Annotated[LongSeconds, Field(ge=1)] = 300
-    scrub_interval_seconds: _AnySeconds = 0
+    scrub_interval_seconds: AnySeconds = 0
     scrub_bytes_per_second: ByteCount = 50 * 1024 * 1024

@@ -15,7 +15,7 @@ def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def duration(value: Any) -> Any:
+def _duration(value: Any) -> Any:
     """Seconds, if it is written with a unit; anything else as it is."""
     return parse_duration(value) if isinstance(value, str) else value
 
@@ -52,8 +52,9 @@ def _external_url(text: str) -> str:
 
 
 ByteCount = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0, le=7 * 86400)]
-LongSeconds = Annotated[float, BeforeValidator(duration), Field(gt=0, le=3650 * 86400)]
+Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0, le=7 * 86400)]
+AnySeconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=3650 * 86400)]
+LongSeconds = Annotated[float, BeforeValidator(_duration), Field(gt=0, le=3650 * 86400)]
 FileMode = Annotated[int, BeforeValidator(_mode), PlainSerializer(lambda mode: f"{mode:04o}", return_type=str)]
 FilePath = Annotated[Path, Field(strict=False)]
 Listen = Annotated[str, AfterValidator(_listen)]

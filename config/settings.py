@@ -2,7 +2,7 @@
 
 Knows shapes and bounds of single values. What has to fit together is in `checks`; where values come from, in `load`;
 who is who and who may do what, in `auth` and `access`; where the data lies, in `storage`; registries elsewhere, in
-`upstreams`.
+`upstreams`; what mirrors them, in `mirror`.
 """
 
 from typing import Annotated, Literal
@@ -14,6 +14,7 @@ from config.addresses import ListenAddress, parse_listen
 from config.auth import AuthSettings
 from config.cleanup import CleanupSettings
 from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
+from config.mirror import MirrorSettings
 from config.storage import StorageSettings
 from config.upstreams import UpstreamSettings
 
@@ -93,4 +94,5 @@ class Settings(Section):
     auth: AuthSettings = AuthSettings()
     access: AccessSettings = AccessSettings()
     upstreams: Annotated[tuple[UpstreamSettings, ...], Field(strict=False)] = ()
+    mirror: MirrorSettings = MirrorSettings()
     log: LogSettings = LogSettings()

@@ -24,11 +24,13 @@ from registry.api.options import ApiOptions
 from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
 from registry.app_cleanup import run_in_child
+from registry.app_mirror import MirrorParts, mirror_names
 from registry.app_storage import build_backend
 from registry.cleanup import gc, scrub_turn
 from registry.cleanup.due import is_due
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
+from registry.content.served import ServedRegistry
 from registry.ops.access_log import AccessLog
 from registry.ops.audit_log import AuditLog
 from registry.ops.health import Readiness, health_routes
@@ -40,6 +42,7 @@ from storage_backends.base import StorageBackend
 _PULLS_SECONDS = 5.0
 _MINUTE = 60.0
 _HOUR = 3600.0
+_TOLD_SECONDS = 600.0
 
 
 def registry_rules(settings: Settings) -> Rules:
@@ -65,7 +68,7 @@ def build_proxies(settings: Settings) -> Proxies:
     return Proxies(networks(settings.http.trusted_proxies))
 
 
-def build_api(settings: Settings, registry: Registry, gate: Gate, emit: Emit | None) -> ASGIApp:
+def build_api(settings: Settings, registry: ServedRegistry, gate: Gate, emit: Emit | None) -> ASGIApp:
     """`/v2` over a registry, behind a gate."""
     return RegistryApi(
         registry,
@@ -77,6 +80,7 @@ def build_api(settings: Settings, registry: Registry, gate: Gate, emit: Emit | N
             default_page_size=settings.registry.catalog_page_size,
             max_page_size=settings.registry.max_page_size,
             redirects=_redirects(settings),
+            names=mirror_names(settings),
         ),
         Audit(emit, build_proxies(settings)),
     )
@@ -98,8 +102,14 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     emit = build_audit_log(settings)
     auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
     registry = build_registry(settings, backend, policy)
-    api = build_api(settings, registry, build_gate(settings, policy, auth), emit)
-    pages = _pages(backend, auth.routes if auth is not None else [], _chores(settings, backend, registry))
+    chores = _chores(settings, backend, registry)
+    served: ServedRegistry = registry
+    if settings.mirror.sources:
+        mirror = MirrorParts(settings, registry, backend)
+        served = mirror.registry
+        chores.append(Chore("telling what was mirrored", mirror.told, _TOLD_SECONDS, at_end=True))
+    api = build_api(settings, served, build_gate(settings, policy, auth), emit)
+    pages = _pages(backend, auth.routes if auth is not None else [], chores)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path

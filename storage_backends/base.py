@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from storage_backends.sendable import Sendable
+from storage_backends.sendable import FileRegion, Sendable
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,13 @@ class StorageBackend(ABC):
     @abstractmethod
     async def stat_upload(self, key: str) -> ObjectInfo:
         """Size so far and time of the last write. Raises `NotFound`."""
+
+    async def open_unfinished(self, key: str) -> FileRegion | None:
+        """What an upload holds by now, as a file that goes on growing while its holder, in whatever process, writes;
+        the file stays what it is when the upload has become an object. None where there is no such file. Raises
+        `NotFound`.
+        """
+        return None
 
     @abstractmethod
     def open_upload(self, key: str, target: str | None = None) -> AbstractAsyncContextManager[Upload]:

@@ -148,6 +148,10 @@ class FilesystemBackend(StorageBackend):
         """See the contract."""
         return await self.stat(key)
 
+    async def open_unfinished(self, key: str) -> FileRegion:
+        """See the contract."""
+        return await self.open_read(key)
+
     @asynccontextmanager
     async def open_upload(self, key: str, target: str | None = None) -> AsyncIterator[Upload]:
         """See the contract."""

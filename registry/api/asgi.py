@@ -12,20 +12,23 @@ from auth.access import Action
 from registry.api import router
 from registry.api.audit import Audit
 from registry.api.blobs import Blobs
-from registry.api.errors import MethodNotAllowed, NoSuchEndpoint, answer_for
+from registry.api.errors import Challenge, Forbidden, Hidden, MethodNotAllowed, NoSuchEndpoint, answer_for
 from registry.api.gate import Gate
 from registry.api.listings import Listings
 from registry.api.manifests import Manifests
 from registry.api.options import ApiOptions
-from registry.api.request import Answer, Request
+from registry.api.request import Answer, Request, header
 from registry.api.router import Resource
 from registry.api.sending import send_answer
 from registry.api.uploads import Uploads
-from registry.content.repository import Registry
+from registry.content.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from registry.content.served import ServedRegistry
 
 Handler = Callable[[Request], Awaitable[Answer]]
 Endpoint = tuple[Handler, Action | None]
 PULL, PUSH, DELETE = Action.PULL, Action.PUSH, Action.DELETE
+_UNKNOWN = (NameUnknown, ManifestUnknown, BlobUnknown)
+_REFUSED = (Challenge, Forbidden, Hidden)
 _VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 
 
@@ -37,10 +40,11 @@ async def _base(_: Request) -> Answer:
 class RegistryApi:
     """The distribution API of one registry."""
 
-    def __init__(self, registry: Registry, gate: Gate, options: ApiOptions, audit: Audit) -> None:
+    def __init__(self, registry: ServedRegistry, gate: Gate, options: ApiOptions, audit: Audit) -> None:
         blobs, manifests = Blobs(registry, options), Manifests(registry, options)
         uploads, listings = Uploads(registry, options), Listings(registry, options)
         self._gate = gate
+        self._options = options
         self._audit = audit
         self._endpoints: Mapping[Resource, Mapping[str, Endpoint]] = {
             Resource.BASE: {"GET": (_base, None), "HEAD": (_base, None)},
@@ -71,13 +75,14 @@ class RegistryApi:
         failure: type[Exception] | None = None
         try:
             request, handler, action = self._route(scope, receive)
-            await self._gate.admit(request, action)
-            answer = await handler(request)
+            request, answer = await self._answer(request, handler, action)
         except Exception as error:  # the border: everything becomes an answer
             failure = type(error)
             answer = answer_for(error, request_id(scope))
         if request is not None:
             self._audit.note(request, answer, failure)
+            if request.namespace:
+                answer.headers.append(header("oci-namespace", request.namespace))
         answer.headers.append(_VERSION)
         await send_answer(answer, scope, send)
 
@@ -90,7 +95,29 @@ class RegistryApi:
         endpoint = endpoints.get(scope["method"])
         if endpoint is None:
             raise MethodNotAllowed(f"{scope['method']} is not possible here", ", ".join(endpoints))
-        return Request(scope, receive, route), *endpoint
+        request = Request(scope, receive, route)
+        names = self._options.names
+        if names.by_namespace and route.name and (namespace := request.parameter("ns")):
+            request = request.renamed(names.within(namespace, route.name), namespace)
+        return request, *endpoint
+
+    async def _answer(self, request: Request, handler: Handler, action: Action | None) -> tuple[Request, Answer]:
+        """The answer, and the request that it is to: what is not here, or not for this caller, may be meant of what is
+        mirrored. Whether something is here makes no difference then to whoever may not know.
+        """
+        try:
+            await self._gate.admit(request, action)
+            return request, await handler(request)
+        except (*_UNKNOWN, *_REFUSED) as error:
+            name = self._options.names.instead(request.route.name) if action is PULL and request.route.name else None
+            if name is None or request.namespace:
+                raise
+            other = request.renamed(name)
+            try:
+                await self._gate.admit(other, action)
+            except _REFUSED:
+                raise error from None
+            return other, await handler(other)
 
 
 def request_id(scope: Scope) -> str:

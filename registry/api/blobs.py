@@ -6,7 +6,7 @@ from registry.api.options import ApiOptions
 from registry.api.parsing import byte_range, matches_etag
 from registry.api.request import Answer, Headers, Request, header
 from registry.content.digest import Digest
-from registry.content.repository import Registry
+from registry.content.served import ServedRegistry
 
 _REDIRECTED: Headers = [(b"cache-control", b"no-store")]  # the address is signed for a while only
 
@@ -14,7 +14,7 @@ _REDIRECTED: Headers = [(b"cache-control", b"no-store")]  # the address is signe
 class Blobs:
     """Handlers of one blob."""
 
-    def __init__(self, registry: Registry, options: ApiOptions) -> None:
+    def __init__(self, registry: ServedRegistry, options: ApiOptions) -> None:
         self._registry = registry
         self._options = options
 
@@ -43,7 +43,9 @@ class Blobs:
         if redirects is None:
             return None
         size = await self._registry.blobs.size(request.name, digest)
-        return await self._registry.blobs.presign(digest) if redirects.apply(request.scope, size) else None
+        return (
+            await self._registry.blobs.presign(request.name, digest) if redirects.apply(request.scope, size) else None
+        )
 
     async def head(self, request: Request) -> Answer:
         """end-2: whether the blob is there, and its size."""

@@ -6,19 +6,19 @@ from urllib.parse import quote, urlencode
 from registry.api.gate import visible
 from registry.api.options import ApiOptions
 from registry.api.parsing import page_size
-from registry.api.request import Answer, Headers, Request, header
+from registry.api.request import Answer, Headers, Request, header, warning, with_headers
 from registry.content import mediatypes, strict_json
 from registry.content.catalog import View
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName
 from registry.content.paging import EVERYTHING
-from registry.content.repository import Registry
+from registry.content.served import ServedRegistry
 
 
 class Listings:
     """Handlers of lists."""
 
-    def __init__(self, registry: Registry, options: ApiOptions) -> None:
+    def __init__(self, registry: ServedRegistry, options: ApiOptions) -> None:
         self._registry = registry
         self._options = options
 
@@ -28,7 +28,8 @@ class Listings:
         limit = EVERYTHING if asked is None else self._limit(request)
         page = await self._registry.tags(request.name, request.parameter("last") or "", limit)
         body = {"name": request.name, "tags": page.names}
-        return self._page(request, body, [("n", limit), ("last", page.names[-1])] if page.more and page.names else [])
+        answer = self._page(request, body, [("n", limit), ("last", page.names[-1])] if page.more and page.names else [])
+        return _warned(answer, page.warning)
 
     async def referrers(self, request: Request) -> Answer:
         """end-12a: what refers to a manifest; end-12b: of one artifact type."""
@@ -44,7 +45,7 @@ class Listings:
         answer = self._page(request, body, more, mediatypes.OCI_INDEX)
         if wanted is not None:
             answer.headers.append(header("oci-filters-applied", "artifactType"))
-        return answer
+        return _warned(answer, page.warning)
 
     async def catalog(self, request: Request) -> Answer:
         """The names of all repositories that the caller may pull."""
@@ -69,6 +70,11 @@ class Listings:
         """A page as JSON, with a `Link` to the next one (RFC 8288) if `more` says with which parameters it begins."""
         headers: Headers = [header("content-type", media_type)]
         if more:
+            more = [*more, *([("ns", request.namespace)] if request.namespace else [])]
             path = self._options.locations.base(request.scope) + quote(request.scope["path"])
             headers.append(header("link", f'<{path}?{urlencode(more)}>; rel="next"'))
         return Answer(200, headers, strict_json.dumps(body))
+
+
+def _warned(answer: Answer, text: str | None) -> Answer:
+    return answer if text is None else with_headers(answer, [warning(text)])

@@ -7,10 +7,10 @@ from registry.api.errors import DeletionDisabled, ParameterInvalid
 from registry.api.options import ApiOptions
 from registry.api.parsing import matches_etag
 from registry.api.places import Places
-from registry.api.request import Answer, Request, header
+from registry.api.request import Answer, Request, header, warning
 from registry.content.digest import Digest
 from registry.content.names import Tag, parse_reference
-from registry.content.repository import Registry
+from registry.content.served import ServedRegistry
 
 _LARGE_AT_ONCE = 6
 """So many manifests of more than 64 KiB are held in memory at a time; hardly one in a thousand is that large."""
@@ -19,7 +19,7 @@ _LARGE_AT_ONCE = 6
 class Manifests:
     """Handlers of one manifest."""
 
-    def __init__(self, registry: Registry, options: ApiOptions) -> None:
+    def __init__(self, registry: ServedRegistry, options: ApiOptions) -> None:
         self._registry = registry
         self._options = options
         self._places = Places(_LARGE_AT_ONCE, "large manifests are being pushed")
@@ -33,6 +33,8 @@ class Manifests:
             (b"docker-content-digest", digest),
             (b"etag", b'"%b"' % digest),
         ]
+        if stored.warning is not None:
+            headers.append(warning(stored.warning))
         if matches_etag(request.header(b"if-none-match"), f'"{stored.digest}"'):
             return Answer(304, headers)
         return Answer(200, headers, stored.data)

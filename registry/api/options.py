@@ -1,8 +1,9 @@
 """What the HTTP side may be told by the operator. Values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from registry.api.locations import Locations
+from registry.api.mirror_names import MirrorNames
 from registry.api.redirects import Redirects
 
 
@@ -19,3 +20,4 @@ class ApiOptions:
     default_page_size: int
     max_page_size: int
     redirects: Redirects | None = None
+    names: MirrorNames = field(default_factory=MirrorNames)

@@ -1,7 +1,7 @@
 """A request as the handlers see it, and what they answer. Knows ASGI; holds no rule of the registry."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import parse_qsl
 
@@ -28,6 +28,14 @@ class Request:
         self.method: str = scope["method"]
         self.caller = _NOBODY
         """Who sends it; nobody, who may do nothing, until the gate has found out."""
+        self.namespace = ""
+        """The registry of which the client means the repository, if it has named one that is mirrored here."""
+
+    def renamed(self, name: str, namespace: str = "") -> "Request":
+        """The same request of another repository, which the client knows as one of `namespace`."""
+        other = Request(self.scope, self.receive, replace(self.route, name=name))
+        other.namespace = namespace
+        return other
 
     @cached_property
     def headers(self) -> dict[bytes, bytes]:
@@ -75,6 +83,13 @@ class Answer:
 def header(name: str, value: object) -> tuple[bytes, bytes]:
     """A header field to send."""
     return name.encode("latin-1"), str(value).encode("latin-1", "replace")
+
+
+def warning(text: str) -> tuple[bytes, bytes]:
+    """What clients show to people beside a success. Source: distribution-spec, "Warnings"."""
+    plain = "".join(character if character.isprintable() else "?" for character in text)
+    quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return header("warning", f'299 - "{quoted}"')
 
 
 def with_headers(answer: Answer, fields: Iterable[tuple[bytes, bytes]]) -> Answer:

@@ -9,14 +9,14 @@ from registry.api.request import Answer, Request, header
 from registry.content.digest import CANONICAL, Digest
 from registry.content.errors import DigestInvalid
 from registry.content.names import RepositoryName
-from registry.content.repository import Registry
+from registry.content.served import ServedRegistry
 from registry.content.upload_sessions import ChunkRange, Session
 
 
 class Uploads:
     """Handlers of upload sessions."""
 
-    def __init__(self, registry: Registry, options: ApiOptions) -> None:
+    def __init__(self, registry: ServedRegistry, options: ApiOptions) -> None:
         self._registry = registry
         self._options = options
         self._places = Places(options.max_uploads, "uploads are running, as many as server.max_uploads allows")

@@ -62,9 +62,10 @@ def checks() -> "Sequence[Callable[[Settings], Iterable[Problem]]]":
     """All that is looked at before a server starts."""
     from config.checks import problems  # noqa: PLC0415  # start-up time
     from registry.app_auth import auth_problems  # noqa: PLC0415
+    from registry.app_mirror import mirror_problems  # noqa: PLC0415
     from registry.app_upstreams import upstream_problems  # noqa: PLC0415
 
-    return (problems, auth_problems, upstream_problems)
+    return (problems, auth_problems, upstream_problems, mirror_problems)
 
 
 def _read(

@@ -56,8 +56,10 @@ class BlobStore:
                 pass
         raise _unknown(name, digest)
 
-    async def presign(self, digest: Digest) -> str | None:
-        """A URL under which whoever has it gets the blob for a while; None if this storage has no such thing."""
+    async def presign(self, name: RepositoryName, digest: Digest) -> str | None:
+        """A URL under which whoever has it gets the blob for a while, which is there in repository `name`; None if this
+        storage has no such thing.
+        """
         return await self.backend.presign(keyspace.blob(digest), "application/octet-stream")
 
     async def has_bytes(self, digest: Digest) -> bool:

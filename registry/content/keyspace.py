@@ -13,6 +13,7 @@ cargohold/v1/                                         ours, beside it
 ├── tmp/                                              the filesystem backend's scratch
 ├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
+├── fetching/<alg>:<hex>                             who fetches a blob from elsewhere at this moment
 ├── pulls_since                                       since when times of pulls are kept
 ├── scrub                                             who reads everything again, and how far that is: `scrub_turn`
 ├── quarantine/<alg>/<hex>                            bytes that were found not to be what their digest says
@@ -53,6 +54,11 @@ TOUCHED = "cargohold/v1/gc/touched/"
 CONDEMNED = "cargohold/v1/gc/condemned/"
 SCRUB = "cargohold/v1/scrub"
 QUARANTINE = "cargohold/v1/quarantine/"
+
+
+def fetching(digest: Digest) -> str:
+    """The lease of whoever fetches a blob from elsewhere."""
+    return f"cargohold/v1/fetching/{digest}"
 
 
 def blob(digest: Digest) -> str:

@@ -24,6 +24,8 @@ class StoredManifest:
     digest: Digest
     media_type: str
     data: bytes
+    warning: str | None = None
+    """Why this may not be what the place that it was fetched from would say now; for people."""
 
 
 class ManifestStore:

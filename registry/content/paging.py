@@ -16,6 +16,8 @@ class Page:
 
     names: tuple[str, ...]
     more: bool
+    warning: str | None = None
+    """Why this may not be what the place that it was fetched from would say now; for people."""
 
 
 async def collect(

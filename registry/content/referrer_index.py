@@ -35,6 +35,8 @@ class ReferrersPage:
 
     descriptors: tuple[Mapping[str, object], ...]
     last: str | None
+    warning: str | None = None
+    """Why this may not be what the place that it was fetched from would say now; for people."""
 
 
 class ReferrerIndex:

@@ -87,6 +87,10 @@ class Registry:
             raise unknown(name, digest)
         return digest
 
+    async def tag_age(self, name: RepositoryName, tag: Tag) -> float | None:
+        """For how many seconds a tag has named what it names; None if it is not there."""
+        return await self._tags.age(name, tag)
+
     async def get_manifest(self, name: RepositoryName, reference: Reference, *, is_pull: bool = True) -> StoredManifest:
         """A manifest by tag or digest (end-3); noted as pulled if it `is_pull`. Raises `ManifestUnknown`."""
         digest = reference if isinstance(reference, Digest) else await self._tags.resolve(name, reference)
@@ -102,8 +106,12 @@ class Registry:
         data: bytes,
         media_type: str | None,
         tags: Sequence[Tag] = (),
+        *,
+        sparse: bool = False,
     ) -> PushedManifest:
         """Store a manifest byte for byte under its digest, and move the tags to it (end-7); durable on return.
+
+        What a `sparse` one refers to need not be there: it comes when it is asked for.
 
         Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`, `TagImmutable`; nothing is
         stored then (but the manifest, without a tag, if another push has made the immutable tag meanwhile).
@@ -122,7 +130,8 @@ class Registry:
         needed = (digest, *(one.digest for one in (*manifest.blobs, *manifest.manifests, *subjects)))
         async with self._leases.intent(needed) as intent:
             while True:
-                await self._check_references(name, manifest)
+                if not sparse:
+                    await self._check_references(name, manifest)
                 await self._store(name, digest, data, manifest, moved)
                 if await intent.stands():
                     break

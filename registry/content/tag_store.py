@@ -4,6 +4,7 @@ A tag is there if its current link is there and whole: directories that a crash 
 what strayed there and is no tag.
 """
 
+import time
 from dataclasses import dataclass
 
 from registry.content import keyspace
@@ -35,6 +36,13 @@ class TagStore:
         if digest is None:
             raise ManifestUnknown(f"tag {tag!r} is not in repository {name}", {"tag": str(tag)})
         return digest
+
+    async def age(self, name: RepositoryName, tag: Tag) -> float | None:
+        """For how many seconds, by this machine's clock, the tag has named what it names; None if it is not there."""
+        try:
+            return time.time() - (await self.backend.stat(keyspace.tag_current(name, tag))).modified
+        except NotFound:
+            return None
 
     async def page(self, name: RepositoryName, after: str, limit: int) -> Page:
         """The tags that come after `after`, in byte order, at most `limit`."""

@@ -12,7 +12,7 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -30,7 +30,7 @@ from registry.content.errors import (
 from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from storage_backends.base import StorageBackend, Upload
-from storage_backends.errors import NotFound, StorageFull, Unavailable, UploadBusy
+from storage_backends.errors import AlreadyExists, NotFound, StorageFull, Unavailable, UploadBusy
 from storage_backends.waiting import to_its_end
 
 _KEPT_HASHERS = 4096
@@ -75,6 +75,14 @@ class Session:
             raise _unknown(name, text)
         return cls(name, text)
 
+    @classmethod
+    def fetching(cls, name: RepositoryName, digest: Digest) -> Self:
+        """The one session in which a blob comes from elsewhere. Not for repositories that can be pushed to: there
+        whoever knows the digest could write to it.
+        """
+        suffix = "" if digest.algorithm == CANONICAL else f".{digest.algorithm}"
+        return cls(name, f"{uuid.uuid5(uuid.NAMESPACE_URL, str(digest))}{suffix}")
+
     @property
     def algorithm(self) -> str:
         """The algorithm that the client announced."""
@@ -101,6 +109,12 @@ class UploadSessions:
         await self._backend.create_upload(session.key)
         self._keep(session, Hasher(session.algorithm))
         return session
+
+    async def take_up(self, session: Session) -> int:
+        """Open a session that is known beforehand, or find it as it was left; bytes that it holds."""
+        with suppress(AlreadyExists):
+            await self._backend.create_upload(session.key)
+        return await self.offset(session)
 
     async def offset(self, session: Session) -> int:
         """Bytes that the session holds (end-13). Raises `UploadUnknown`."""

@@ -44,6 +44,11 @@ class Endpoint:
         return cls(host, f"{scheme}://{host}")
 
     @property
+    def names(self) -> frozenset[str]:
+        """Every host by which images may name it."""
+        return _HUB_NAMES if self.host == DOCKER_HUB else frozenset({self.host})
+
+    @property
     def is_plain(self) -> bool:
         """True if nothing on the way is encrypted."""
         return self.url.startswith("http://")

@@ -14,7 +14,7 @@ import httpx
 
 from registry.content import mediatypes
 from registry.content.digest import CANONICAL, Digest
-from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestUnknown, NameUnknown
+from registry.content.errors import BlobUnknown, ContentCorrupt, DigestInvalid, ManifestUnknown, NameUnknown
 from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import own_words
 from registry.content.names import Reference, RepositoryName, Tag, is_name, is_tag
@@ -107,6 +107,18 @@ class Upstream:
                 yield OpenBlob(download.size, blocks)
         finally:
             await download.close()
+
+    async def blob_size(self, name: RepositoryName, digest: Digest) -> int:
+        """The size of a blob in bytes, without fetching it. Raises `BlobUnknown`."""
+        there = self.endpoint.repository(name)
+        url = self._http.url(f"/v2/{there}/blobs/{digest}")
+        answer = await self._http.call("HEAD", url, _pull(there))
+        if answer.status == 404:
+            raise BlobUnknown(f"blob {digest} is not in repository {there} of {self.endpoint.host}")
+        size = answer.headers.get("Content-Length", "")
+        if answer.status != 200 or not (size.isascii() and size.isdigit()):
+            raise UpstreamMisbehaved(f"{self.endpoint.host} does not say how long blob {digest} is")
+        return int(size)
 
     async def referrers(self, name: RepositoryName, subject: Digest) -> AsyncIterator[Referrer]:
         """See `Source`."""

@@ -38,6 +38,8 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
     root.setLevel(level.upper())
     # uvicorn tells of every start and connection what the start-up line and the access log say better
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
+    # httpx tells of every request, with what is secret in its URL
+    logging.getLogger("httpx").setLevel(max(logging.WARNING, root.level))
 
 
 def _utc(record: logging.LogRecord) -> str:

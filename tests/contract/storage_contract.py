@@ -1,6 +1,7 @@
 """The storage contract as tests. A backend joins by a subclass with a `backend` fixture, see the modules beside."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -234,6 +235,23 @@ class StorageContract:
         with pytest.raises(NotFound):
             async with backend.open_upload("up/1"):
                 pass
+
+    async def test_an_upload_can_be_read_while_it_grows_where_the_storage_shows_it(
+        self, backend: StorageBackend, reopen: Reopen
+    ) -> None:
+        await upload(backend, "up/1", b"first ")
+        region = await reopen().open_unfinished("up/1")
+        if region is None:
+            return
+        async with backend.open_upload("up/1") as writer:
+            await asyncio.to_thread(writer.write, memoryview(b"second"))
+            await writer.commit("final")
+
+        assert region.length == 6
+        assert os.pread(region.fd, 100, 0) == b"first second"
+        region.close()
+        with pytest.raises(NotFound):
+            await backend.open_unfinished("up/1")
 
     async def test_what_goes_first_is_there_before_the_upload_becomes_visible(
         self, backend: StorageBackend, reopen: Reopen

@@ -1,0 +1,220 @@
+"""Repositories that mirror others: what is asked for is answered from here if it is here, and fetched if not.
+
+A digest is answered from here for good. A tag is answered from here for `tag_seconds`; after that the upstream is asked
+what it names now, and if it cannot say so, what it named before is served with a warning. Knows the rules of mirroring;
+how blobs come in is `blob_fetching`'s, what else belongs to an image `companions`'.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from registry.content import strict_json
+from registry.content.digest import Digest
+from registry.content.errors import (
+    ManifestInvalid,
+    ManifestUnknown,
+    NameUnknown,
+    NotMirrored,
+    PlaceCorrupt,
+    PlaceRefused,
+    PlaceUnavailable,
+    TagImmutable,
+)
+from registry.content.manifest_store import StoredManifest
+from registry.content.manifests import parse_manifest
+from registry.content.names import Reference, RepositoryName, Tag
+from registry.content.paging import Page
+from registry.content.referrer_index import ReferrersPage
+from registry.content.repository import Registry
+from registry.mirror.blob_fetching import BlobFetching
+from registry.mirror.companions import Companions
+from registry.mirror.memory import Memory
+from registry.mirror.mirrored_place import MirroredPlace
+from registry.mirror.platforms import Platform
+from registry.mirror.shared_work import SharedWork
+from storage_backends.sendable import blocks_of
+
+_TROUBLE = (PlaceUnavailable, PlaceRefused, TimeoutError)
+_MOST_REFERRERS = 1000
+_MOST_LISTS = 256
+_MAX_CONFIG = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRules:
+    """How upstreams are asked; times in seconds. A tag that is here is answered without asking for `tag_seconds`, one
+    that is nowhere is remembered as such for `unknown_seconds`, and while something is here the upstream has
+    `patience` to answer. Of images only those for `platforms` are mirrored, if any are named.
+    """
+
+    tag_seconds: float = 300.0
+    unknown_seconds: float = 30.0
+    patience: float = 5.0
+    platforms: tuple[Platform, ...] = ()
+    companions: bool = True
+
+
+class PullThrough:
+    """All repositories that mirror others, in `local`."""
+
+    def __init__(self, local: Registry, blobs: BlobFetching, rules: MirrorRules) -> None:
+        self._local = local
+        self._blobs = blobs
+        self._rules = rules
+        self._work = SharedWork()
+        self._unknown: Memory[str] = Memory(rules.unknown_seconds)
+        self._tags: Memory[Sequence[str]] = Memory(rules.tag_seconds, _MOST_LISTS)
+        self._referrers: Memory[bool] = Memory(rules.tag_seconds)
+        self._companions = Companions(local, blobs, self._fetch_missing)
+
+    async def get_manifest(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> StoredManifest:
+        """A manifest by tag or digest. Raises `ManifestUnknown`, and what `MirroredPlace` raises."""
+        warning = None
+        if isinstance(reference, Tag):
+            warning = await self._look_again(place, name, reference)
+        try:
+            stored = await self._local.get_manifest(name, reference)
+        except ManifestUnknown:
+            await self._fetch_missing(place, name, reference)
+            stored = await self._local.get_manifest(name, reference)
+        else:
+            place.state.count("manifests served from here")
+        return replace(stored, warning=warning) if warning else stored
+
+    async def tags(self, place: MirroredPlace, name: RepositoryName, after: str, limit: int) -> Page:
+        """A page of the tags that the upstream has; of those that are here, if it does not answer."""
+        known = self._tags.get(name)
+        if known is None:
+            try:
+                known = sorted(await place.tags(name))
+            except _TROUBLE as error:
+                page = await self._own_tags(name, after, limit, error)
+                return replace(page, warning=f"{place.route.host} does not answer: these are the tags that are cached")
+            self._tags.keep(name, known)
+        left = [tag for tag in known if tag > after]
+        return Page(tuple(left[:limit]), len(left) > limit)
+
+    async def referrers(
+        self,
+        place: MirroredPlace,
+        name: RepositoryName,
+        subject: Digest,
+        own_page: Callable[[], Awaitable[ReferrersPage]],
+    ) -> ReferrersPage:
+        """What `own_page` gives when all that refers to a manifest is here; if the upstream does not answer, what it
+        gives now, unless that is nothing.
+        """
+        failure: Exception | None = None
+        if self._referrers.get((name, subject)) is None:
+            key = (name, "referrers", subject)
+            try:
+                await self._work.once(key, lambda: self._fetch_referrers(place, name, subject))
+            except _TROUBLE as error:
+                failure = error
+        page = await own_page()
+        if failure is None:
+            return page
+        if not page.descriptors:
+            raise failure
+        return replace(page, warning=f"{place.route.host} does not answer: these are the referrers that are cached")
+
+    async def _look_again(self, place: MirroredPlace, name: RepositoryName, tag: Tag) -> str | None:
+        """See to it that a tag is what it is over there; if that cannot be known now, why."""
+        age = await self._local.tag_age(name, tag)
+        if age is not None and abs(age) < self._rules.tag_seconds:
+            return None
+        if age is None:
+            await self._fetch_missing(place, name, tag)
+            return None
+        trouble = place.state.trouble
+        if not trouble:
+            try:
+                async with asyncio.timeout(self._rules.patience):
+                    await self._fetch_missing(place, name, tag)
+            except _TROUBLE as error:
+                if isinstance(error, TimeoutError):
+                    place.state.failed(error)
+                trouble = f"{place.route.host} cannot say now what {tag} is"
+            else:
+                return None
+        place.state.count("stale answers")
+        return f"{trouble}: this is what it was {age:.0f} s ago"
+
+    async def _fetch_missing(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> None:
+        """Bring a manifest here, or a tag and what it names now. Raises `ManifestUnknown`."""
+        if (reason := self._unknown.get((name, reference))) is not None:
+            raise ManifestUnknown(reason, {"reference": str(reference)})
+        try:
+            await self._work.once((name, reference), lambda: self._fetch(place, name, reference))
+        except (ManifestUnknown, NameUnknown) as error:
+            self._unknown.keep((name, reference), error.message)
+            raise ManifestUnknown(error.message, error.detail) from error
+
+    async def _fetch(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> None:
+        digest = reference if isinstance(reference, Digest) else await place.resolve(name, reference)
+        tags = (reference,) if isinstance(reference, Tag) else ()
+        try:
+            stored, is_new = await self._local.get_manifest(name, digest, is_pull=False), False
+        except ManifestUnknown:
+            stored, is_new = await place.manifest(name, digest), True
+            await self._check_platform(place, name, stored)
+        try:
+            await self._local.put_manifest(name, digest, stored.data, stored.media_type, tags, sparse=True)
+        except ManifestInvalid as error:
+            raise PlaceCorrupt(f"what {place.route.host} has as {reference} cannot be kept: {error.message}") from error
+        except TagImmutable:
+            place.state.count("immutable tags left alone")
+        if is_new and self._rules.companions:
+            self._companions.fetch_later(place, name, digest)
+
+    async def _check_platform(self, place: MirroredPlace, name: RepositoryName, stored: StoredManifest) -> None:
+        """Raise `NotMirrored` if the manifest is an image for a platform that nobody wants here."""
+        if not self._rules.platforms:
+            return
+        config = parse_manifest(stored.data, stored.media_type).config
+        if config is None or not config.media_type.endswith(_IMAGE_CONFIGS) or config.size > _MAX_CONFIG:
+            return
+        await self._blobs.fetch(place, name, config.digest)
+        opened = await self._local.blobs.open(name, config.digest)
+        try:
+            data = b"".join([block async for block in blocks_of(opened)])
+        finally:
+            opened.close()
+        platform = _platform(data)
+        if platform is not None and not any(wanted.covers(platform) for wanted in self._rules.platforms):
+            raise NotMirrored(
+                f"{name}@{stored.digest} is an image for {platform}; only those for"
+                f" {', '.join(map(str, self._rules.platforms))} are mirrored here",
+                {"platform": str(platform)},
+            )
+
+    async def _fetch_referrers(self, place: MirroredPlace, name: RepositoryName, subject: Digest) -> None:
+        for referrer in await place.referrers(name, subject, _MOST_REFERRERS):
+            with suppress(ManifestUnknown):  # listed, and gone
+                await self._fetch_missing(place, name, referrer.digest)
+        self._referrers.keep((name, subject), value=True)
+
+    async def _own_tags(self, name: RepositoryName, after: str, limit: int, error: Exception) -> Page:
+        try:
+            return await self._local.tags(name, after, limit)
+        except NameUnknown:
+            raise error from None
+
+
+_IMAGE_CONFIGS = ("container.image.v1+json", "oci.image.config.v1+json")
+
+
+def _platform(config: bytes) -> Platform | None:
+    """For which platform an image is, by its config."""
+    try:
+        document = strict_json.loads(config)
+    except strict_json.JSONInvalid:
+        return None
+    if not isinstance(document, dict):
+        return None
+    os, architecture, variant = (document.get(member) for member in ("os", "architecture", "variant"))
+    if not isinstance(os, str) or not isinstance(architecture, str):
+        return None
+    return Platform(os, architecture, variant if isinstance(variant, str) else "")

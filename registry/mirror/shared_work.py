@@ -1,0 +1,32 @@
+"""Work that several callers want done: it is done once, and goes on when the callers are gone. Knows nothing of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+
+
+class SharedWork:
+    """Tasks that are under way, by what they do."""
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, asyncio.Task[None]] = {}
+
+    async def once(self, key: Hashable, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work`, or wait for the one that is under way under the same key. Raises what the work raises."""
+        await asyncio.shield(self.begin(key, work))
+
+    def begin(self, key: Hashable, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        """The task that does `work`, or the one that is under way under the same key."""
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.create_task(_done(work))
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return task
+
+    def _forget(self, key: Hashable, task: "asyncio.Task[None]") -> None:
+        del self._running[key]
+        if not task.cancelled():
+            task.exception()  # perhaps nobody waits any more
+
+
+async def _done(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
