@@ -4,7 +4,7 @@ It has to come to the same as `mark` and `gc` do: what any manifest names stays,
 what a fresh link protects, and what repositories link whose manifests cannot all be read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from registry.cleanup import repositories
 from registry.cleanup.inventory import Image, Step
@@ -44,31 +44,25 @@ class Freeing:
         for digest in _contents(image):
             self._needed.add(digest)
 
-    async def freed(self, gone: Iterable[Image]) -> int:
+    async def freed(self, gone: Sequence[Image]) -> int:
         """The sum, in bytes, for images that are gone (or would be)."""
-        gone = list(gone)
-        candidates = DigestSet()
-        for image in gone:
-            for digest in _contents(image):
-                if digest not in self._needed:
-                    candidates.add(digest)
-        if candidates:
+        if gone:
             async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
-                await self._look_at_links(name, candidates)
+                await self._look_at_links(name)
         freed = 0
         for image in gone:
             freed += await self._own(image)
             await self._step()
         return freed
 
-    async def _look_at_links(self, name: str, candidates: DigestSet) -> None:
+    async def _look_at_links(self, name: str) -> None:
         async def is_fresh(entry: Entry) -> bool:
             found = await self._modified_and_size(entry.key)
             return found is not None and (found[0] >= self._since or name in self.held)
 
         links = repositories.by_digest(self._backend, keyspace.layers(name), "/link")
         async for batch in batches(self._backend, links, _BATCH):
-            asked = [entry for entry in batch if entry.digest is not None and entry.digest in candidates]
+            asked = [entry for entry in batch if entry.digest is not None and entry.digest not in self._needed]
             for entry, fresh in zip(asked, await side_by_side(self._backend, is_fresh, asked), strict=True):
                 if fresh and entry.digest is not None:
                     self._needed.add(entry.digest)

@@ -102,7 +102,7 @@ class ImageRemoval:
                 yield where
             await self._collector.end(f"removed {sum(going.whole for going in self.removed.going)} images")
         yield "adding up"
-        self.removed.freed = await freeing.freed(going.image for going in self.removed.going if going.whole)
+        self.removed.freed = await freeing.freed([going.image for going in self.removed.going if going.whole])
 
     async def _plan(self, name: str, freeing: Freeing) -> Sequence[Going]:
         """What goes of a repository; what the rest of it needs is told to `freeing`."""

@@ -27,6 +27,7 @@ from storage_backends.errors import NotFound
 _BATCH = 64
 _ATTACHED = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})[0-9a-f]{0,64}(\..+)?", re.ASCII)
 """A tag that belongs to a manifest: cosign's `sha256-….sig`, and the referrers tag schema of the distribution-spec."""
+_ALGORITHMS = {32: "sha256", 64: "sha512"}
 _LARGEST_CONFIG = 4 * 1024 * 1024
 Step = Callable[[], Awaitable[None]]
 Label = tuple[str, str]
@@ -43,7 +44,7 @@ class Image:
     size: int
     pushed: float
     tags: tuple[str, ...] = ()
-    packed: str | None = None
+    packed: bytes | None = None
     media_type: str = ""
     subject: Digest | None = None
     artifact_type: str | None = None
@@ -53,9 +54,11 @@ class Image:
     @property
     def named(self) -> Iterator[Digest]:
         """Everything that it names: config and layers, or other manifests."""
-        for text in (self.packed or "").split():
-            algorithm, _, encoded = text.partition(":")
-            yield Digest(algorithm, encoded)
+        packed, at = self.packed or b"", 0
+        while at < len(packed):
+            end = at + 1 + packed[at]
+            yield Digest(_ALGORITHMS[packed[at]], packed[at + 1 : end].hex())
+            at = end
 
 
 class Inventory:
@@ -231,7 +234,7 @@ async def _image(backend: StorageBackend, name: str, digest: Digest, pushed: flo
     data = await _bytes(backend, keyspace.blob(digest))
     if data is None or Digest.of(data, digest.algorithm) != digest:
         return Image(name, digest, len(data or b""), pushed, tags)
-    packed = " ".join(map(str, references(data)))
+    packed = b"".join(_packed(named) for named in references(data))
     media_type = sys.intern(await media_type_of(backend, name, digest, own_words(data)))
     manifest = _parsed(data, media_type)
     if manifest is None:
@@ -239,6 +242,11 @@ async def _image(backend: StorageBackend, name: str, digest: Digest, pushed: flo
     artifact_type = sys.intern(manifest.artifact_type) if manifest.artifact_type else None
     subject = manifest.subject.digest if manifest.subject else None
     return Image(name, digest, len(data), pushed, tags, packed, media_type, subject, artifact_type, manifest)
+
+
+def _packed(digest: Digest) -> bytes:
+    raw = bytes.fromhex(digest.encoded)
+    return bytes([len(raw)]) + raw
 
 
 async def _bytes(backend: StorageBackend, key: str) -> bytes | None:

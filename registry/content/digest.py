@@ -39,7 +39,7 @@ class Digest:
         """Read a digest strictly. Raises `DigestInvalid` that tells malformed from unsupported."""
         match = _SUPPORTED.fullmatch(text)
         if match is not None:
-            return cls(match[1] or match[3], match[2] or match[4])
+            return cls("sha256", match[2]) if match[1] else cls("sha512", match[4])
         shown = text[:160]
         if not _GRAMMAR.fullmatch(text):
             raise DigestInvalid(f"{shown!r} is not a digest; one looks like sha256:<64 hex digits>", {"digest": shown})
