@@ -101,9 +101,19 @@ class Repository:
         return f"{self.name}:{tag} " + ("names it, too" if self.tags[tag] == digest else "needs it")
 
 
-async def look(place: Source, name: RepositoryName, more: Sequence[Digest] = ()) -> Repository:
-    """Look at all tags of a repository, and at what they and `more` need. Raises `NameUnknown`, and what the place
-    raises.
+async def look_at(place: Source, name: RepositoryName, going: Sequence[Reference]) -> Repository:
+    """Look at these tags alone: enough to remove them and nothing else. Raises what the place raises."""
+    repository = Repository(name)
+    for tag in (reference for reference in going if isinstance(reference, Tag)):
+        with suppress(ManifestUnknown):
+            repository.tags[tag] = digest = await place.resolve(name, tag)
+            repository.children[digest] = ()
+    return repository
+
+
+async def look(place: Source, name: RepositoryName, going: Sequence[Reference]) -> Repository:
+    """Look at all tags of a repository, and at what they need and the digests among `going`. Raises `NameUnknown`, and
+    what the place raises.
     """
     repository = Repository(name)
 
@@ -117,7 +127,7 @@ async def look(place: Source, name: RepositoryName, more: Sequence[Digest] = ())
         if stored is not None:
             repository.tags[tag] = stored.digest
             await _read(place, repository, stored)
-    for digest in more:
+    for digest in (reference for reference in going if isinstance(reference, Digest)):
         await _read_if_there(place, repository, digest)
     return repository
 

@@ -7,16 +7,23 @@ import typer
 
 from registry import __version__
 from registry.cli import auth_commands, config_commands, output, policy, storage, tokens, users
+from registry.cli.du import du
 from registry.cli.failure import FAILED, Failure
 from registry.cli.fsck import fsck
 from registry.cli.gc import gc
 from registry.cli.health import health
+from registry.cli.history import history
+from registry.cli.images import images
+from registry.cli.inspecting import inspect
 from registry.cli.lists import lists
 from registry.cli.prune import prune
+from registry.cli.referrers import referrers
 from registry.cli.reindex import reindex
 from registry.cli.restore import restore
+from registry.cli.rmi import rmi
 from registry.cli.scrub import scrub
 from registry.cli.serve import serve
+from registry.cli.tag import tag
 
 _EPILOG = """\b
 Examples:
@@ -24,6 +31,7 @@ Examples:
   cargohold serve --root /srv/registry --listen unix:/run/cargohold.sock
   cargohold config default > cargohold.yml          every setting, explained
   cargohold serve --config cargohold.yml
+  cargohold images --root /srv/registry             what is there
   cargohold gc --dry-run                            what nobody needs any more
   cargohold user add alice                          somebody who may log in, with auth.enabled
   cargohold token create --name ci --scope 'team/*:pull,push'
@@ -41,6 +49,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command()(serve)
+for command in (images, inspect, history, tag, rmi, referrers, du):
+    app.command()(command)
 app.command()(gc)
 app.command()(prune)
 app.command()(scrub)

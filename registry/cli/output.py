@@ -29,12 +29,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     columns(head, *rows)
 
 
+def printable(text: str) -> str:
+    """The text without what would do something to the terminal."""
+    return text.translate(_UNPRINTABLE)
+
+
 def columns(*rows: Sequence[str]) -> None:
     """Print rows in columns; the last cell of a row takes as much room as it needs."""
     count = max((len(row) for row in rows), default=0)
     widths = [max((len(row[n]) + 3 for row in rows if len(row) > n + 1), default=0) for n in range(count)]
     for row in rows:
-        cells = [cell.translate(_UNPRINTABLE) for cell in row]
+        cells = [printable(cell) for cell in row]
         result("".join(cell.ljust(max(width, 10)) for cell, width in zip(cells, widths, strict=False)).rstrip())
 
 

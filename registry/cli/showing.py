@@ -33,3 +33,25 @@ async def _show(line: Line) -> None:
     while True:
         await asyncio.sleep(0.2 if sys.stderr.isatty() else 5)
         output.progress(line(time.monotonic() - began))
+
+
+class Steps:
+    """Says now and then how far a loop is, on stderr; nothing of what is done at once."""
+
+    def __init__(self) -> None:
+        self._on_terminal = sys.stderr.isatty()
+        self._said = time.monotonic()
+        self._shows = False
+
+    def __call__(self, text: str) -> None:
+        """It is here now."""
+        now = time.monotonic()
+        if now - self._said >= (0.5 if self._on_terminal else 5.0):
+            self._said = now
+            self._shows = True
+            output.progress(text)
+
+    def end(self) -> None:
+        """It is done: the terminal's line is free again."""
+        if self._on_terminal and self._shows:
+            output.progress("")

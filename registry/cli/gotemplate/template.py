@@ -140,7 +140,7 @@ class Template:
         return value
 
     def _field(self, value: object, name: str, at: int) -> object:
-        if isinstance(value, Record) and name not in value:
+        if isinstance(value, Record) and name not in value and name not in value.may_lack:
             raise self._no_field(name, value, at)
         if value is not None and not isinstance(value, Mapping):
             raise TemplateFailed(f"{printed(value)} has no field .{name}", self.text, at)

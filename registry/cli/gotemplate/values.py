@@ -4,12 +4,14 @@ None is Go's nil; a dict a map, whose missing keys are nil; a `Record` a struct,
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeGuard
 
 
 class Record(dict[str, object]):
-    """A struct: its fields in their order, and no others."""
+    """A struct: its fields in their order, and no others; those that it `may_lack` are nil if they are not there."""
+
+    may_lack: Collection[str] = ()
 
 
 def is_list(value: object) -> TypeGuard[Sequence[object]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.browse.removal import Conflict, Removal, look, remove
+from registry.browse.removal import Conflict, Removal, look, look_at, remove
 from registry.content.digest import Digest
 from registry.content.errors import ManifestUnknown
 from registry.content.names import Reference, RepositoryName, Tag, parse_reference
@@ -21,7 +21,7 @@ def digest(value: Image | Index) -> Digest:
 
 async def planned(place: MemoryPlace, *references: str, force: bool = False, keep: bool = False) -> list[Removal]:
     going: list[Reference] = [parse_reference(text) for text in references]
-    repository = await look(place, APP, [each for each in going if isinstance(each, Digest)])
+    repository = await (look_at if keep else look)(place, APP, going)
     return [repository.plan(each, going, force=force, keep=keep) for each in going]
 
 

@@ -9,12 +9,12 @@ from registry.cleanup.gc import Options
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.local_place import LocalPlace
-from registry.content.manifest_store import StoredManifest
-from registry.content.names import RepositoryName, Tag
+from registry.content.names import RepositoryName
 from registry.content.places import Source
 from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
 from tests.images import Content, Image, Index, all_contents, artifact, image, index, random_layer
+from tests.unit.browse.pushing import push
 from tests.unit.content.pouring import Poured
 from tests.unit.mirror.places import MemoryPlace
 
@@ -90,18 +90,6 @@ async def test_from_outside_the_space_of_all_tags_is_seen() -> None:
     assert usage.tagged == whole(index([ONE, TWO]))
     assert usage.spaces[0].shared == usage.spaces[1].size == whole(ONE)
     assert usage.spaces[0].own == usage.tagged - whole(ONE)
-
-
-async def push(registry: Registry, name: str, value: Image | Index, *tags: str) -> None:
-    repository = RepositoryName(name)
-    manifests = {value.manifest.digest, *(each.manifest.digest for each in getattr(value, "images", ()))}
-    for content in all_contents(value):
-        if content.digest in manifests:
-            stored = StoredManifest(Digest.parse(content.digest), content.media_type, content.data)
-            named = [Tag(tag) for tag in tags] if content is value.manifest else []
-            await LocalPlace(registry).put_manifest(repository, stored, named)
-        else:
-            await registry.uploads.push(repository, Digest.parse(content.digest), Poured(content.data))
 
 
 async def looked(backend: MemoryBackend, grace: float = -1) -> StorageUsage:
