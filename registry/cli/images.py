@@ -89,23 +89,11 @@ def images(  # noqa: PLR0917  # the command line gives them by name
     \b
     Fields of a template: .Repository .Tag .Digest .ID .Platform .CreatedSince .CreatedAt .Size
     """
-    from registry.browse.filters import is_pattern  # noqa: PLC0415  # start-up time
-
-    texts = list(filters or [])
-    if image is not None and is_pattern(image):
-        texts.append(f"reference={image}")
-        image = None
-    chosen = _filters(texts)
-    columns = ["Repository", "Tag", *(["Digest"] if digests else []), "ID", "CreatedSince", "Size"]
-    if every:
-        columns.insert(-2, "Platform")
-    default = "{{.ID}}" if quiet else "\t".join(f"{{{{.{column}}}}}" for column in columns)
-    look = layout(("{{.ID}}" if quiet else None) if form is None else form, default, _HEAD)
-    named = [parse_image(text) for text in ([image] if image else [])]
+    look = layout(form or ("{{.ID}}" if quiet else None), _columns(digests=digests, platforms=every), _HEAD)
+    named, texts = _named(image)
+    chosen = _filters([*(filters or []), *texts])
     compared = {text: parse_image(text) for text in (*chosen.before, *chosen.since)}
     choice = shown(platform)
-    if chosen.dangling and (url or any(each.host for each in named)):
-        raise Failure("a registry tells of images with tags alone: look for dangling ones with --root", MISUSED)
 
     async def work(opened: Opened) -> "tuple[str, Sequence[Row]]":
         return prefix(opened), await _rows(opened, named, chosen, compared, choice, every=every)
@@ -116,8 +104,22 @@ def images(  # noqa: PLR0917  # the command line gives them by name
     if as_json:
         output.json_result([_plain(host, row) for row in rows])
         return
-    now = time.time()
-    look.show([_record(host, row, now, whole=no_trunc) for row in rows])
+    look.show([_record(host, row, time.time(), whole=no_trunc) for row in rows])
+
+
+def _columns(*, digests: bool, platforms: bool) -> str:
+    columns = ["Repository", "Tag", *(["Digest"] if digests else []), "ID"]
+    columns += [*(["Platform"] if platforms else []), "CreatedSince", "Size"]
+    return "\t".join(f"{{{{.{column}}}}}" for column in columns)
+
+
+def _named(text: str | None) -> "tuple[list[ImageReference], list[str]]":
+    """The image that was named, or the filter that a pattern stands for."""
+    from registry.browse.filters import is_pattern  # noqa: PLC0415  # start-up time
+
+    if text is not None and is_pattern(text):
+        return [], [f"reference={text}"]
+    return ([parse_image(text)] if text is not None else []), []
 
 
 def _filters(texts: list[str]) -> "Filters":
@@ -173,6 +175,8 @@ async def _wanted(
     async def untagged(name: "RepositoryName") -> "Sequence[Digest]":
         return await dangling(backend, name) if backend is not None else ()
 
+    if filters.dangling and backend is None:
+        raise Failure("a registry tells of images with tags alone: look for dangling ones with --root", MISUSED)
     shows_untagged = backend is not None and filters.dangling is not False and (every or filters.dangling)
     return Wanted(
         filters,

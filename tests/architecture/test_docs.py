@@ -75,7 +75,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         name, command = pending.pop()
         for below, found in getattr(command, "commands", {}).items():
             pending.append((f"{name} {below}".strip(), found))
-        yield name, [spelling for parameter in command.params for spelling in parameter.opts if spelling[0] == "-"]
+        spellings = [each for option in command.params for each in (*option.opts, *option.secondary_opts)]
+        yield name, [spelling for spelling in spellings if spelling[0] == "-"]
 
 
 COMMANDS = dict(commands())
