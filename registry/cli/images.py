@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from registry.content.image_references import ImageReference
     from registry.content.names import RepositoryName
 
+_FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        "-f",
+        metavar="FILTER",
+        help="before=IMAGE, since=IMAGE, label=KEY[=VALUE], reference=PATTERN, dangling=true",
+    ),
+]
 _HEAD = {
     "Repository": "REPOSITORY",
     "Tag": "TAG",
@@ -53,15 +62,7 @@ def images(  # noqa: PLR0917  # the command line gives them by name
     root: RootOption = None,
     url: UrlOption = None,
     plain_http: PlainHttpOption = False,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            "-f",
-            metavar="FILTER",
-            help="before=IMAGE, since=IMAGE, label=KEY[=VALUE], reference=PATTERN, dangling=true",
-        ),
-    ] = None,
+    filters: _FilterOption = None,
     form: FormatOption = None,
     no_trunc: TruncateOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only print ids.")] = False,
