@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+_END_SECONDS = 5.0
+"""How long the end of a server may be put off."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every `interval` seconds, and perhaps once more at the end; `work` returns what is worth telling,
-    or nothing.
+    """Something to do every `interval` seconds, and perhaps once more at the end, for which it then has a few seconds;
+    `work` returns what is worth telling, or nothing.
     """
 
     name: str
@@ -36,9 +38,16 @@ async def housekeeping(chores: Sequence[Chore]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for chore in chores:
-            if chore.at_end:
-                await _do(chore)
+        try:
+            await asyncio.wait_for(_end(chores), _END_SECONDS)
+        except TimeoutError:
+            _log.warning("not all is written down that could have been: the storage is too slow")
+
+
+async def _end(chores: Sequence[Chore]) -> None:
+    for chore in chores:
+        if chore.at_end:
+            await _do(chore)
 
 
 async def _repeat(chore: Chore) -> None:

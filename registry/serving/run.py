@@ -5,9 +5,11 @@ import functools
 import gc
 import logging
 import multiprocessing
+import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -20,9 +22,10 @@ from registry.serving.options import ServerOptions
 from registry.serving.protocol import RegistryProtocol
 from registry.serving.tls import TLSUnusable, load_identity, server_context
 from registry.serving.transfer import Transfers
-from registry.serving.workers import Workers
+from registry.serving.workers import GRACE_SECONDS, Workers
 
 _GC_THRESHOLD = 50_000
+_AT_ONCE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -116,7 +119,9 @@ class _Server(Server):
         Not in a worker: whoever signals all processes and the parent that passes the signal on are two then. The
         parent kills its workers when it is told twice.
         """
-        self.force_exit = self.should_exit and multiprocessing.parent_process() is None
+        if multiprocessing.parent_process() is None:
+            self.force_exit = self.should_exit
+            _end_by_force(_AT_ONCE_SECONDS if self.force_exit else self._options.drain_timeout + GRACE_SECONDS)
         self.should_exit = True
 
     def _reload(self, sig: int, frame: object) -> None:
@@ -128,6 +133,21 @@ class _Server(Server):
             _log.error("the certificate in use is kept: %s", error)
         else:
             _log.info("the certificate was read again")
+
+
+def _end_by_force(seconds: float) -> None:
+    """End this process so much later, if it is still there: as a parent ends its workers.
+
+    Python waits for its threads, and one of them may wait for a storage that does not answer.
+    """
+
+    def end() -> None:
+        _log.error("something does not end, probably a request to the storage; the server ends without it")
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _config(options: ServerOptions, app: Callable[[], ASGIApp], transfers: Transfers) -> Config:

@@ -15,7 +15,8 @@ from multiprocessing.process import BaseProcess
 _log = logging.getLogger(__name__)
 _QUICK_SECONDS = 2.0
 _MAX_QUICK_DEATHS = 5
-_GRACE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
+"""A process that has not ended so long after the drain is ended by force."""
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _HANDLED = (*_STOPPING, signal.SIGHUP)
 
@@ -112,7 +113,7 @@ class Workers:
         self._stopping()
         for process in self._running:
             process.terminate()
-        deadline = time.monotonic() + self._drain_timeout + _GRACE_SECONDS
+        deadline = time.monotonic() + self._drain_timeout + GRACE_SECONDS
         while self._running and self._signals < 2 and (left := deadline - time.monotonic()) > 0:
             self._reap(left)
         for process in self._running:

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from registry.ops import housekeeping as module
 from registry.ops.housekeeping import Chore, housekeeping
 
 pytestmark = pytest.mark.anyio
@@ -40,3 +41,20 @@ async def test_it_ends_with_the_server() -> None:
     async with housekeeping([Chore("one", expire, 0.0), Chore("two", expire, 0.0)]):
         assert len(asyncio.all_tasks() - before) == 2
     assert asyncio.all_tasks() == before
+
+
+async def test_what_is_done_at_the_end_puts_it_off_for_a_few_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_END_SECONDS", 0.01)
+    begun = asyncio.Event()
+
+    async def write() -> str:
+        begun.set()
+        await asyncio.sleep(3600)
+        return ""
+
+    async with asyncio.timeout(10), housekeeping([Chore("writing", write, 3600, at_end=True)]):
+        assert not begun.is_set()
+    assert begun.is_set()
+    assert "the storage is too slow" in caplog.text

@@ -1,7 +1,8 @@
 """`serve` as a process of its own, with an application for tests: run as a program, it is the server.
 
 `GET /pid` answers the worker's process id, `GET /wait` answers when the file of that name in the directory is there,
-`PUT …/blobs/uploads/…` takes a body and reports in files what became of it.
+`GET /hang` never answers and has a thread that cannot be ended, `PUT …/blobs/uploads/…` takes a body and reports in
+files what became of it.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +75,9 @@ def _app(directory: Path) -> ASGIApp:
             while not (directory / "wait").exists():  # noqa: ASYNC110  # another process makes it
                 await asyncio.sleep(0.01)
             await answer(send, b"waited")
+        elif scope["path"] == "/hang":
+            (directory / "waiting").touch()
+            await asyncio.to_thread(threading.Event().wait)
         else:
             await _upload(directory, scope, send)
 

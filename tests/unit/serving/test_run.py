@@ -80,10 +80,20 @@ def test_upload_that_outlasts_the_drain_is_cancelled_with_what_it_wrote_kept(tmp
     assert (tmp_path / "cancelled").read_text() == "3"
 
 
+def test_a_thread_that_does_not_end_does_not_keep_the_server(tmp_path: Path) -> None:
+    with started(tmp_path, drain_timeout=0.1) as server, Client(server.port) as client:
+        client.send(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+        until((tmp_path / "waiting").exists)
+        server.signal(signal.SIGTERM)
+
+        assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("path", ["/wait", "/hang"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_second_signal_stops_at_once(tmp_path: Path, workers: int) -> None:
+def test_second_signal_stops_at_once(tmp_path: Path, workers: int, path: str) -> None:
     with started(tmp_path, workers=workers) as server, Client(server.port) as client:
-        client.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.send(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode())
         until((tmp_path / "waiting").exists)
         server.signal(signal.SIGTERM)
         until(lambda: refuses(server.port))
