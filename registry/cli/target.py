@@ -58,6 +58,8 @@ class TargetOptions:
     root: Path | None = None
     url: str | None = None
     plain_http: bool = False
+    sparse: bool = False
+    """A storage takes indexes of which not all images are there, whatever its settings say."""
 
 
 def parse_image(text: str) -> "ImageReference":
@@ -150,6 +152,9 @@ async def _storage(options: TargetOptions) -> AsyncIterator[Opened]:
             " --config, or a running registry with --url",
             MISUSED,
         )
+    if options.sparse:
+        rules = settings.registry.model_copy(update={"allow_sparse_indexes": True})
+        settings = settings.model_copy(update={"registry": rules})
     backend = build_backend(settings)
     registry = build_registry(settings, backend, build_policy_source(settings, None))
     yield Opened(LocalPlace(registry), backend=backend)

@@ -92,6 +92,14 @@ class LocalPlace:
         """See `Target`."""
         return await self._registry.mount(name, digest, source)
 
+    async def has_anywhere(self, digest: Digest) -> bool:
+        """True if any repository has the blob, or had it not long ago."""
+        return await self._registry.blobs.has_bytes(digest)
+
+    async def mount_from_anywhere(self, name: RepositoryName, digest: Digest) -> bool:
+        """As `mount`, from whatever repository has the blob."""
+        return await self._registry.mount(name, digest, None)
+
     async def put_blob(self, name: RepositoryName, digest: Digest, size: int, blocks: AsyncIterator[bytes]) -> None:
         """See `Target`; holds 512 KiB of the blob, and the block that has just come."""
         await self._registry.uploads.push(name, digest, _Blocks(blocks, size))

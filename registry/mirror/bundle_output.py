@@ -43,6 +43,7 @@ class PartialFiles:
             self._fds.append(_open(self._path(self._partial, len(self._fds) + 1)))
         self._size = sum(os.fstat(fd).st_size for fd in self._fds)
         self._dirty = 0
+        self.finished: tuple[Path, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -81,7 +82,8 @@ class PartialFiles:
         self._dirty = 0
 
     def finish(self) -> None:
-        """See `Output`: the files get their names, the first part last; durable on return."""
+        """See `Output`: the files get their names, the first part last. Durable on return; `finished` has the names."""
+        self.finished = tuple(self._path(self._final, number) for number in range(1, len(self._fds) + 1))
         for number in range(len(self._fds), 0, -1):
             durable.sync_file(self._fds[number - 1])
             durable.rename(str(self._path(self._partial, number)), str(self._path(self._final, number)))

@@ -20,7 +20,7 @@ from registry.mirror.bundle_base import Base
 from registry.mirror.bundle_manifest import MANIFEST, SIGNATURE, BundleManifest
 from registry.mirror.bundle_output import TarOutput
 from registry.mirror.layout_files import blob_digest, blob_name
-from registry.mirror.layout_index import INDEX, LAYOUT, LAYOUT_VERSION, IndexEntries
+from registry.mirror.layout_index import DOCKER_INDEX, INDEX, LAYOUT, LAYOUT_VERSION, IndexEntries
 from registry.mirror.progress import Event, ImageBegun, ImageDone, ImageFailed
 from registry.mirror.seekable_zstd import Output
 from registry.mirror.tar_index import Entry, entries
@@ -132,6 +132,7 @@ class BundleWriter:
         manifest = BundleManifest(created, Digest.of(index), self._blobs, self._differential)
         data = manifest.dumps()
         self._tar.add(INDEX, index)
+        self._tar.add(DOCKER_INDEX, self._entries.docker_dumps(self._blobs))
         self._tar.add(MANIFEST, data)
         if sign is not None:
             self._tar.add(SIGNATURE, sign(data))

@@ -6,7 +6,7 @@ we write whole references, so that one layout holds several repositories: `docke
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.content import mediatypes, strict_json
@@ -15,7 +15,7 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentError
 from registry.content.image_references import ImageReference
 from registry.content.manifest_store import StoredManifest
-from registry.content.manifests import parse_manifest
+from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.mirror.archive import ArchiveInvalid
 
@@ -23,6 +23,8 @@ LAYOUT = "oci-layout"
 INDEX = "index.json"
 LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 LARGEST_INDEX = 32 * 1024 * 1024
+DOCKER_INDEX = "manifest.json"
+_RUNNABLE = frozenset({"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"})
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
 
@@ -77,8 +79,13 @@ def parse_ref_name(text: str) -> tuple[RepositoryName | None, Reference]:
     if not {"/", ":", "@"} & {*text}:
         return None, Tag.parse(text)
     image = ImageReference.parse(text)
-    host = image.host.replace(":", "-")  # a colon cannot stand in a repository's name
-    return RepositoryName.parse(f"{host}/{image.name}" if host else image.name), image.reference
+    return repository_of(image), image.reference
+
+
+def repository_of(image: ImageReference) -> RepositoryName:
+    """The repository of an image where its host is part of the name. Raises `NameInvalid`."""
+    host = image.host.replace(":", "-")  # a colon cannot stand in one
+    return RepositoryName.parse(f"{host}/{image.name}" if host else image.name)
 
 
 class IndexEntries:
@@ -87,6 +94,7 @@ class IndexEntries:
     def __init__(self, known: Sequence[Named] = ()) -> None:
         self._named: dict[tuple[RepositoryName, Reference], Mapping[str, object]] = {}
         self._children: set[tuple[RepositoryName, Digest]] = set()
+        self._images: dict[Digest, Manifest] = {}
         for one in known:
             if one.name is not None:
                 self._named[one.name, one.reference] = _entry(one.name, one.reference, one.descriptor)
@@ -95,6 +103,8 @@ class IndexEntries:
         """Enter a manifest under its tags, or its digest. Raises `ManifestInvalid`."""
         parsed = parse_manifest(manifest.data, manifest.media_type)
         self._children.update((name, child.digest) for child in parsed.manifests)
+        if parsed.config is not None and parsed.config.media_type in _RUNNABLE:
+            self._images[manifest.digest] = parsed
         descriptor = Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
         for reference in tags or (manifest.digest,):
             self._named[name, reference] = _entry(name, reference, descriptor, parsed.artifact_type, parsed.subject)
@@ -103,6 +113,7 @@ class IndexEntries:
         """Take over all entries of another one."""
         self._named |= other._named
         self._children |= other._children
+        self._images |= other._images
 
     def __len__(self) -> int:
         return len(self._shown())
@@ -111,6 +122,24 @@ class IndexEntries:
         """The file. What has a tag, or is part of an index, is not listed by its digest as well."""
         document = {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": self._shown()}
         return json.dumps(document, separators=(",", ":")).encode()
+
+    def docker_dumps(self, there: Container[Digest]) -> bytes:
+        """The file `manifest.json`, for `docker load` and whatever else reads archives of `docker save`: the images with
+        tags all of whose blobs are `there`. Source: moby, image/spec/spec.md, "Combined Image JSON + Filesystem".
+        """
+        tags: dict[Digest, list[str]] = {}
+        for (name, reference), entry in self._named.items():
+            digest = Digest.parse(str(entry["digest"]))
+            image = self._images.get(digest)
+            if image and not isinstance(reference, Digest) and all(blob.digest in there for blob in image.blobs):
+                tags.setdefault(digest, []).append(f"{name}:{reference}")
+        documents = []
+        for digest, names in sorted(tags.items()):
+            config, *layers = (
+                f"blobs/{blob.digest.algorithm}/{blob.digest.encoded}" for blob in self._images[digest].blobs
+            )
+            documents.append({"Config": config, "RepoTags": sorted(names), "Layers": layers})
+        return json.dumps(documents, separators=(",", ":")).encode()
 
     def _shown(self) -> list[Mapping[str, object]]:
         tagged = {(name, entry["digest"]) for (name, reference), entry in self._named.items() if type(reference) is Tag}

@@ -57,7 +57,7 @@ def test_a_bundle_is_a_layout_with_the_standard_annotation_and_each_blob_once(tm
     with tarfile.open(tmp_path / "b.tar") as tar:
         names = tar.getnames()
         entries = json.loads(tar.extractfile("index.json").read())["manifests"]  # type: ignore[union-attr]
-    assert kinds(names) == ["oci-layout", *["blobs"] * 4, "index.json", "cargohold-bundle.json"]
+    assert kinds(names) == ["oci-layout", *["blobs"] * 4, "index.json", "manifest.json", "cargohold-bundle.json"]
     assert [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in entries] == ["other:1", "team/app:1"]
     assert {entry["digest"] for entry in entries} == {AMD.manifest.digest}
 
@@ -189,7 +189,7 @@ def test_when_nothing_has_changed_the_bundle_is_empty_and_a_new_signature_alone_
     load_into(target, tmp_path / "signed.tar", prefix="mirror/")
 
     assert list(contents(open_bundle(tmp_path / "none.tar"))) == []
-    assert (tmp_path / "none.tar").stat().st_size <= 4096
+    assert (tmp_path / "none.tar").stat().st_size <= 5120
     assert target.at("mirror/team/app") == source.at("team/app")
 
 
