@@ -26,28 +26,33 @@ if TYPE_CHECKING:
     from registry.mirror.progress import Tally, Wanted
 
 
+_Images = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="IMAGE", help="With a host: at that registry. Without: in the storage.", show_default=False),
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The bundle to make.", show_default=False)
+]
+_FromFile = Annotated[
+    Path | None,
+    typer.Option("--from-file", metavar="FILE", help="Images, one a line, # for comments; - for standard input."),
+]
+_Since = Annotated[
+    list[Path] | None,
+    typer.Option("--since", metavar="FILE", help="Leave out what this bundle, or inventory, has. Repeatable."),
+]
+_Platforms = Annotated[
+    list[str] | None,
+    typer.Option("--platform", metavar="OS/ARCH", help="Of images for several platforms only these. Repeatable."),
+]
+
+
 def create(  # noqa: PLR0917  # the command line gives them by name
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="IMAGE...", help="With a host: at that registry. Without: in the storage.", show_default=False
-        ),
-    ] = None,
-    destination: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The bundle to make.", show_default=False)
-    ] = None,
-    from_file: Annotated[
-        Path | None,
-        typer.Option("--from-file", metavar="FILE", help="Images, one a line, # for comments; - for standard input."),
-    ] = None,
-    since: Annotated[
-        list[Path] | None,
-        typer.Option("--since", metavar="FILE", help="Leave out what this bundle, or inventory, has. Repeatable."),
-    ] = None,
-    platforms: Annotated[
-        list[str] | None,
-        typer.Option("--platform", metavar="OS/ARCH", help="Of images for several platforms only these. Repeatable."),
-    ] = None,
+    images: _Images = None,
+    destination: _Output = None,
+    from_file: _FromFile = None,
+    since: _Since = None,
+    platforms: _Platforms = None,
     split: Annotated[
         str, typer.Option("--split", metavar="SIZE", help="Make parts FILE.001, … of at most this size, such as 4G.")
     ] = "",

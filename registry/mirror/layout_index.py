@@ -124,8 +124,8 @@ class IndexEntries:
         return json.dumps(document, separators=(",", ":")).encode()
 
     def docker_dumps(self, there: Container[Digest]) -> bytes:
-        """The file `manifest.json`, for `docker load` and whatever else reads archives of `docker save`: the images with
-        tags all of whose blobs are `there`. Source: moby, image/spec/spec.md, "Combined Image JSON + Filesystem".
+        """The file `manifest.json`, for what reads archives of `docker save`: images with tags all of whose blobs are
+        `there`. Source: moby, image/spec/spec.md, "Combined Image JSON + Filesystem Changeset Format".
         """
         tags: dict[Digest, list[str]] = {}
         for (name, reference), entry in self._named.items():
