@@ -262,13 +262,14 @@ class Collector:
         state = self._state
         self._state = CollectorState(state.holder, at_work=True, began=state.began, beats=state.beats + 1)
         await self._write_state()
+        await self._remember()
 
     async def end(self, outcome: str) -> None:
         """Step 4. Raises `LeaseLost`."""
         async for keys in _pages(self._backend, keyspace.CONDEMNED):
             await self._backend.delete_many(keys, durable=False)
         self._state = CollectorState(self._state.holder, at_work=False, began=self._state.began, outcome=outcome)
-        await self._write_state()
+        await self._write_state()  # another one may begin at this moment
 
     async def read_intents(self) -> None:
         """The first half of step 2; the marker does the rest."""
@@ -340,7 +341,6 @@ class Collector:
             await self._backend.put(keyspace.COLLECTOR, self._state.dump(), if_match=self._version, durable=False)
         except VersionMismatch as error:
             raise LeaseLost("another collector has taken over") from error
-        await self._remember()
 
     async def _remember(self) -> None:
         self._beat = time.monotonic()

@@ -29,15 +29,18 @@ async def _collect() -> None:
         try:
             async for _ in work.run():
                 pass
+            _say(f"cycle {work.collected.removed_blobs} {work.collected.removed_links}")
             async for _ in images.run():
                 pass
+            _say(f"pruned {len(images.removed.going)}")
         except (CollectorBusy, LeaseLost) as error:
-            sys.stdout.write(f"{type(error).__name__}: {error}\n")
+            _say(f"{type(error).__name__}: {error}")
             await asyncio.sleep(0.2)  # the lease of a killed one has to run out; nothing tells when
-        else:
-            pruned = len(images.removed.going)
-            sys.stdout.write(f"cycle {work.collected.removed_blobs} {work.collected.removed_links} {pruned}\n")
-        sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -180,3 +180,12 @@ async def test_a_storage_that_cannot_be_written_to_still_says_what_is_there(
 
     assert await registry.blobs.size(name, _DIGEST, renew=True) == len(_DATA)
     assert "cannot be renewed: the disk is full" in caplog.text
+
+
+async def test_a_collector_that_has_ended_does_not_mind_who_begins_at_this_moment(backend: MemoryBackend) -> None:
+    stepping = SteppingBackend(backend)
+    ending = Collector(stepping, "one", 300)
+    await ending.begin(await storage_time(stepping))
+    await ending.end("done")
+
+    assert stepping.calls[-1] == ("put", (keyspace.COLLECTOR,)), "what comes after it may find another one's words"
