@@ -8,6 +8,7 @@ import typer
 from registry import __version__
 from registry.cli import auth_commands, bundle, config_commands, output, policy, storage, tokens, users
 from registry.cli.du import du
+from registry.cli import auth_commands, config_commands, mirror, output, policy, storage, tokens, users
 from registry.cli.failure import FAILED, Failure
 from registry.cli.fsck import fsck
 from registry.cli.gc import gc
@@ -63,6 +64,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(policy.app, name="policy")
 app.add_typer(auth_commands.app, name="auth")
+app.add_typer(mirror.app, name="mirror")
 app.add_typer(storage.app, name="storage")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(config_commands.app, name="config")
