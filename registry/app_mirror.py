@@ -41,7 +41,7 @@ def mirror_problems(settings: Settings) -> Iterator[Problem]:
         for name in source.ns:
             if namespaces.setdefault(name.lower(), source.prefix) != source.prefix:
                 yield Problem((*here, "ns"), f"{name} leads to {namespaces[name.lower()]} already")
-    if mirror.default and mirror.default not in prefixes:
+    if mirror.default and mirror.sources and mirror.default not in prefixes:  # without any, bundles bring what is there
         yield Problem(("mirror", "default"), f"{mirror.default} is no prefix of mirror.sources")
     for text in mirror.platforms:
         try:

@@ -23,10 +23,13 @@ class MirrorNames:
     default: str = ""
 
     def within(self, namespace: str, name: str) -> str:
-        """Our name of what a registry calls `name`. Raises `NameUnknown` for a registry that is not mirrored here: what
-        we have under that name ourselves is something else.
+        """Our name of what a registry calls `name`. A client that was told our names writes the registry into them, as
+        bundles do. Raises `NameUnknown` for another registry that is not mirrored here: what we have under that name
+        ourselves is something else.
         """
         prefix = self.by_namespace.get(namespace.lower())
+        if prefix is None and f"/{namespace.lower().replace(':', '-')}/" in f"/{name}":
+            return name
         if prefix is None:
             raise NameUnknown(f"{namespace[:255]} is not mirrored here; ask there", {"ns": namespace[:255]})
         return _below(prefix, name)

@@ -28,12 +28,13 @@ from storage_backends.errors import NotFound, VersionMismatch
 @dataclass(frozen=True, slots=True)
 class Options:
     """What to do; times in seconds. What is younger than `grace` may belong to a push. An index may lack manifests if
-    `sparse`.
+    `sparse`; repositories below one of the prefixes `mirrored` fetch what they lack when somebody asks for it.
     """
 
     grace: float = 3600.0
     lease: float = 300.0
     sparse: bool = False
+    mirrored: Sequence[str] = ()
     repair: bool = False
 
 
@@ -99,7 +100,8 @@ class Fsck:
 
     async def _look(self, name: str) -> Sequence[Finding]:
         since = self._now - self._options.grace
-        look = Look(self._backend, name, since, sparse=self._options.sparse)
+        mirrored = any(name.startswith(f"{prefix}/") for prefix in self._options.mirrored)
+        look = Look(self._backend, name, since, sparse=self._options.sparse, mirrored=mirrored)
         found = await look.run()
         own = LookAtOwn(self._backend, found, since)
         await own.run()

@@ -28,15 +28,16 @@ _PUSH = "push the image again, or fetch what is lost with `cargohold scrub --fro
 
 class Look:
     """A look at the repository `name`. What is younger than `since` (seconds since the epoch) may belong to a push that
-    is under way. An index may lack manifests if `sparse`.
+    is under way. An index may lack manifests if `sparse`; a repository that is `mirrored` may lack anything.
     """
 
-    def __init__(self, backend: StorageBackend, name: str, since: float, *, sparse: bool) -> None:
+    def __init__(self, backend: StorageBackend, name: str, since: float, *, sparse: bool, mirrored: bool) -> None:
         self.findings: list[Finding] = []
         self._backend = backend
         self._name = name
         self._since = since
-        self._sparse = sparse
+        self._sparse = sparse or mirrored
+        self._mirrored = mirrored
         self._found = Inventory(name)
         self._called: Mapping[Digest, Sequence[str]] = {}
         self._whole: set[Digest] = set()
@@ -115,6 +116,8 @@ class Look:
     def _judge(self, image: Image, blob: Descriptor, link: ObjectInfo | None, data: ObjectInfo | None) -> None:
         names = self._called[image.digest]
         subject = f"blob {blob.digest}, which manifest {image.digest} needs,"
+        if self._mirrored and (data is None or link is None):
+            return
         if data is None:
             self._add("missing blob", keyspace.blob(blob.digest), f"{subject} has no bytes", _PUSH, images=names)
         elif link is None:

@@ -56,7 +56,7 @@ def configure(
 
     settings = load_settings(config, {})
     server = Server(_url(settings, url), ca_file)
-    mirrored = [_mirrored(text) for text in upstream] if upstream else _of_settings(settings)
+    mirrored = [_given(settings, text) for text in upstream] if upstream else _of_settings(settings)
     try:
         snippets = PROGRAMS[program](server, mirrored)
     except ValueError as error:
@@ -82,7 +82,7 @@ def _url(settings: "Settings", given: str) -> str:
     return url
 
 
-def _mirrored(text: str) -> "Mirrored":
+def _given(settings: "Settings", text: str) -> "Mirrored":
     """What `--upstream` says. Raises `Failure`."""
     from registry.content.errors import NameInvalid  # noqa: PLC0415  # start-up time
     from registry.content.image_references import is_host  # noqa: PLC0415
@@ -92,17 +92,28 @@ def _mirrored(text: str) -> "Mirrored":
     host, equals, prefix = text.partition("=")
     if not is_host(host):
         raise Failure(f"--upstream {text}: write HOST or HOST=PREFIX, such as docker.io=hub", MISUSED)
+    known = next((one for one in _of_settings(settings) if one.host == host), None)
+    if known is not None and not equals:
+        return known
     try:
-        return Mirrored(host, RepositoryName.parse(prefix or _carried(host)), by_name=bool(equals))
+        return Mirrored(host, RepositoryName.parse(prefix if equals else _carried(host)), by_name=True)
     except NameInvalid as error:
         raise Failure(f"--upstream {text}: {error.message}", MISUSED) from error
 
 
 def _of_settings(settings: "Settings") -> "list[Mirrored]":
-    from registry.content.image_references import DOCKER_HUB  # noqa: PLC0415  # start-up time
+    """What the settings mirror; where they mirror nothing, what a bundle brings of Docker Hub."""
+    from registry.app_mirror import mirror_names  # noqa: PLC0415  # start-up time
+    from registry.content.image_references import DOCKER_HUB  # noqa: PLC0415
     from registry.mirror.configure import Mirrored  # noqa: PLC0415
+    from registry.mirror.endpoints import Endpoint  # noqa: PLC0415
 
-    return [Mirrored(DOCKER_HUB, _carried(DOCKER_HUB))]
+    hosts: dict[str, str] = {}
+    for name, prefix in mirror_names(settings).by_namespace.items():
+        hosts.setdefault(Endpoint.parse(name).host, prefix)
+    if not hosts:
+        return [Mirrored(DOCKER_HUB, _carried(DOCKER_HUB), by_name=True)]
+    return [Mirrored(host, prefix) for host, prefix in hosts.items()]
 
 
 def _carried(host: str) -> str:

@@ -25,6 +25,7 @@ class DockerEngine:
     """A running engine; each method is a `docker` command."""
 
     def __init__(self, directory: Path, docker: str) -> None:
+        self.directory = directory
         self._docker = docker
         self._environment = {
             "DOCKER_HOST": f"unix://{directory / 'docker.sock'}",
@@ -35,6 +36,7 @@ class DockerEngine:
     def with_config(self, directory: Path) -> "DockerEngine":
         """The same engine, asked by a `docker` whose configuration lies in `directory`."""
         other = DockerEngine(directory, self._docker)
+        other.directory = self.directory
         other._environment = {**self._environment, "DOCKER_CONFIG": str(directory)}
         return other
 

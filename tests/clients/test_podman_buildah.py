@@ -11,6 +11,7 @@ import pytest
 from tests.clients.commands import Result, run
 from tests.clients.registry_view import RegistryView
 from tests.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, index, random_image, write_docker_archive
+from tests.live_server import cargohold_command
 from tests.programs import need
 
 
@@ -21,16 +22,16 @@ class Containers:
         storage = (f"--root={directory / 'root'}", f"--runroot={directory / 'run'}", "--storage-driver=vfs")
         self._podman = (need("podman"), *storage, "--cgroup-manager=cgroupfs", "--events-backend=none")
         self._buildah = (need("buildah"), *storage)
-        self._environment = {"TMPDIR": str(directory)}
+        self.environment = {"TMPDIR": str(directory)}
         self.directory = directory
 
     def podman(self, *arguments: str | Path, fails: bool = False) -> Result:
         """Run `podman ARGUMENTS`."""
-        return run(*self._podman, *arguments, env=self._environment, fails=fails)
+        return run(*self._podman, *arguments, env=self.environment, fails=fails)
 
     def buildah(self, *arguments: str | Path) -> Result:
         """Run `buildah ARGUMENTS`."""
-        return run(*self._buildah, *arguments, env=self._environment)
+        return run(*self._buildah, *arguments, env=self.environment)
 
     def image_id(self, reference: str) -> str:
         """The id of a local image: the hex of its config's digest."""
@@ -145,3 +146,18 @@ def test_podman_is_told_clearly_what_is_not_there(
     refused = containers.podman("pull", PLAIN, f"{registry.address}/{repository}:none", fails=True)
 
     assert "manifest unknown" in refused.err or "name unknown" in refused.err
+
+
+def test_podman_pulls_from_the_mirror_by_the_names_that_images_have_elsewhere(
+    containers: Containers, registry: RegistryView, seed: int, tmp_path: Path
+) -> None:
+    image = random_image(seed, docker=True)
+    registry.push(f"carried/{seed}/team/app", "1", image)
+    conf = tmp_path / "registries.conf"
+    arguments = ["--url", f"http://{registry.address}", "--upstream", f"elsewhere.invalid=carried/{seed}"]
+    conf.write_text(run(*cargohold_command(), "mirror", "configure", "podman", *arguments).out)
+    containers.environment["CONTAINERS_REGISTRIES_CONF"] = str(conf)
+
+    containers.podman("pull", "elsewhere.invalid/team/app:1")
+
+    assert f"sha256:{containers.image_id('elsewhere.invalid/team/app:1')}" == image.config.digest

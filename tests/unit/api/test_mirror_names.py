@@ -24,6 +24,8 @@ OWN = random_image(2)
         ("DOCKER.io", "library/alpine", "hub/library/alpine"),
         ("docker.io", "hub/library/alpine", "hub/library/alpine"),
         ("quay.io", "team/app", "mirror/quay/team/app"),
+        ("ghcr.io", "ghcr.io/team/app", "ghcr.io/team/app"),
+        ("lan:5000", "carried/lan-5000/app", "carried/lan-5000/app"),
     ],
 )
 def test_a_name_within_a_registry_is_one_of_ours(namespace: str, name: str, ours: str) -> None:

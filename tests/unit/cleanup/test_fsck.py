@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,9 @@ def registry(backend: StorageBackend) -> Registry:
     return Registry(backend, Rules())
 
 
-async def check(backend: StorageBackend, *, repair: bool = False, grace: float = -60, sparse: bool = False) -> Checked:
+async def check(backend: StorageBackend, *, repair: bool = False, grace: float = -60, **more: Any) -> Checked:
     """One whole check; everything is older than the grace period, unless told otherwise."""
-    options = Options(repair=repair, grace=grace, sparse=sparse)
+    options = Options(repair=repair, grace=grace, **more)
     return await Fsck(backend, options, "a test", await storage_time(backend)).run()
 
 
@@ -216,6 +217,19 @@ async def test_an_index_that_lacks_a_manifest_is_told_unless_indexes_may(
 
     assert (finding.kind, finding.images) == ("missing manifest", (f"team/app:index@{digest}",))
     assert (await check(backend, sparse=True)).left == []
+
+
+async def test_a_mirror_may_lack_what_nobody_has_asked_for(backend: StorageBackend, registry: Registry) -> None:
+    digest = await push(registry, _APP, "latest", _LAYER)
+    await backend.delete(keyspace.layer_link(_APP, Digest.of(_LAYER)))
+    await backend.delete(keyspace.blob(Digest.of(_LAYER)))
+    data = encoded(index([{"mediaType": mediatypes.OCI_MANIFEST, "digest": str(Digest.of(b"child")), "size": 1}]))
+    await Registry(backend, Rules(allow_sparse_indexes=True)).put_manifest(_APP, Tag("index"), data, None)
+
+    assert (await check(backend, mirrored=["team"])).left == []
+    assert set(kinds((await check(backend, mirrored=["tea", "team/app"])).left)) == {"missing blob", "missing manifest"}
+    await backend.delete(keyspace.blob(digest))
+    assert kinds((await check(backend, mirrored=["team"])).left) == ["manifest without bytes"]
 
 
 async def test_a_build_cache_whose_index_lists_blobs_is_whole(backend: StorageBackend, registry: Registry) -> None:

@@ -49,10 +49,21 @@ def test_docker_is_told_that_plain_http_is_meant(cargohold: Cargohold) -> None:
     assert "mirror.default has to be hub" in done.err
 
 
-def test_containerd_gets_a_file_for_each_registry(cargohold: Cargohold) -> None:
-    done = configure(
-        cargohold, "containerd", "--upstream", "docker.io", "--upstream", "quay.io=q", "--ca-file", "/ca.pem"
-    )
+@pytest.fixture
+def mirroring(tmp_path: Path) -> Path:
+    """The settings of a server that mirrors Docker Hub, and a part of quay.io."""
+    file = tmp_path / "mirroring.yml"
+    sources = [
+        {"prefix": "hub", "upstream": "docker.io"},
+        {"prefix": "team", "upstream": "quay.io", "namespace": "team", "ns": ["team.lan"]},
+    ]
+    file.write_text(yaml.safe_dump({"mirror": {"sources": sources, "default": "hub"}}))
+    return file
+
+
+def test_containerd_gets_a_file_for_each_registry(cargohold: Cargohold, mirroring: Path) -> None:
+    arguments = ["--config", str(mirroring), "--ca-file", "/ca.pem"]
+    done = configure(cargohold, "containerd", *arguments, "--upstream", "docker.io", "--upstream", "quay.io=q")
 
     assert hosts_toml(done, "docker.io") == {
         "server": "https://registry-1.docker.io",
@@ -63,6 +74,25 @@ def test_containerd_gets_a_file_for_each_registry(cargohold: Cargohold) -> None:
         "host": {f"{_URL}/v2/q": {"capabilities": ["pull", "resolve"], "override_path": True, "ca": "/ca.pem"}},
     }
     assert 'config_path = "/etc/containerd/certs.d"' in done.out
+
+
+def test_without_words_all_that_is_mirrored_is_meant(cargohold: Cargohold, mirroring: Path) -> None:
+    done = configure(cargohold, "containerd", "--config", str(mirroring))
+    assert {path.split("/")[-2] for path in files(done.out)} == {"docker.io", "team.lan"}
+
+    done = configure(cargohold, "podman", "--config", str(mirroring))
+    [text] = files(done.out).values()
+    mirrors = {each["prefix"]: each["mirror"][0]["location"] for each in tomllib.loads(text)["registry"]}
+    assert mirrors == {"docker.io": "registry.lan:5000/hub", "team.lan": "registry.lan:5000/team"}
+
+    assert "mirror.default has to be hub" in configure(cargohold, "docker", "--config", str(mirroring)).err
+
+
+def test_where_nothing_is_mirrored_names_are_those_of_bundles(cargohold: Cargohold) -> None:
+    done = configure(cargohold, "containerd", "--upstream", "lan:5000")
+    assert list(hosts_toml(done, "lan:5000")["host"]) == [f"{_URL}/v2/lan-5000"]
+
+    assert list(hosts_toml(configure(cargohold, "containerd"), "docker.io")["host"]) == [f"{_URL}/v2/docker.io"]
 
 
 @pytest.mark.parametrize(("program", "reload"), [("podman", "next pull"), ("cri-o", "systemctl reload crio")])
@@ -86,8 +116,9 @@ def test_podman_and_cri_o_get_a_mirror_with_the_prefix_in_its_location(
     assert reload in done.out
 
 
-def test_k3s_gets_endpoints_and_rewrites(cargohold: Cargohold) -> None:
-    done = configure(cargohold, "k3s", "--upstream", "docker.io", "--upstream", "quay.io=q", "--ca-file", "/ca.pem")
+def test_k3s_gets_endpoints_and_rewrites(cargohold: Cargohold, mirroring: Path) -> None:
+    arguments = ["--config", str(mirroring), "--ca-file", "/ca.pem"]
+    done = configure(cargohold, "k3s", *arguments, "--upstream", "docker.io", "--upstream", "quay.io=q")
 
     assert yaml.safe_load(done.out) == {
         "mirrors": {
