@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from registry import __version__
-from registry.cli import auth_commands, bundle, config_commands, output, policy, storage, tokens, users
-from registry.cli.du import du
-from registry.cli import auth_commands, config_commands, mirror, output, policy, storage, tokens, users
+from registry.cli import auth_commands, bundle, config_commands, mirror, output, policy, storage, tokens, users
 from registry.cli.du import du
 from registry.cli.failure import FAILED, Failure
 from registry.cli.fsck import fsck
