@@ -12,6 +12,8 @@ from registry.content.digest import Digest
 from registry.content.names import Tag, parse_reference
 from registry.content.served import ServedRegistry
 
+_PULL = b"cargohold-pull"
+"""The header with which a client says that it only looks: `no`."""
 _LARGE_AT_ONCE = 6
 """So many manifests of more than 64 KiB are held in memory at a time; hardly one in a thousand is that large."""
 
@@ -26,7 +28,10 @@ class Manifests:
 
     async def get(self, request: Request) -> Answer:
         """end-3: the manifest as it was pushed. HEAD is the same without the body."""
-        stored = await self._registry.get_manifest(request.name, parse_reference(request.route.argument))
+        is_pull = request.header(_PULL) != "no"
+        stored = await self._registry.get_manifest(
+            request.name, parse_reference(request.route.argument), is_pull=is_pull
+        )
         digest = str(stored.digest).encode()
         headers = [
             (b"content-type", stored.media_type.encode("latin-1")),

@@ -66,7 +66,7 @@ def history(  # noqa: PLR0917  # the command line gives them by name
 
         return await Images(opened.place, choice).open(named.name, named.reference)
 
-    found = act(TargetOptions(config, root, url, plain_http), [named], work)
+    found = act(TargetOptions(config, root, url, plain_http, looks=True), [named], work)
     from registry.browse.history import history as steps_of  # noqa: PLC0415  # start-up time
 
     for note in found.notes:

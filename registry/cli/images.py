@@ -99,7 +99,7 @@ def images(  # noqa: PLR0917  # the command line gives them by name
     async def work(opened: Opened) -> "tuple[str, Sequence[Row]]":
         return prefix(opened), await _rows(opened, named, chosen, compared, choice, every=every)
 
-    host, rows = act(TargetOptions(config, root, url, plain_http), [*named, *compared.values()], work)
+    host, rows = act(TargetOptions(config, root, url, plain_http, looks=True), [*named, *compared.values()], work)
     for note in (note for row in rows for note in row.notes):
         output.note(note)
     if as_json:

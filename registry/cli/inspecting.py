@@ -77,7 +77,7 @@ def inspect(  # noqa: PLR0917  # the command line gives them by name
     async def work(opened: Opened) -> list[Record | Failure]:
         return [await _inspected(opened, each, choice) for each in named]
 
-    found = act(TargetOptions(config, root, url, plain_http), named, work)
+    found = act(TargetOptions(config, root, url, plain_http, looks=True), named, work)
     values = [each for each in found if isinstance(each, Record)]
     if made is None:
         output.result(json.dumps(values, indent=4, ensure_ascii=False))

@@ -104,7 +104,7 @@ def rmi(  # noqa: PLR0917  # the command line gives them by name
             await run.repository(name, going)
         return run
 
-    run = act(TargetOptions(config, root, url, plain_http), named, work)
+    run = act(TargetOptions(config, root, url, plain_http, looks=True), named, work)
     if as_json:
         output.json_result({"dry_run": dry_run, "untagged": run.untagged, "deleted": run.deleted})
     else:

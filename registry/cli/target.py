@@ -7,7 +7,7 @@ Knows options and builders; must not know what is done there. A reference with a
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
@@ -60,6 +60,8 @@ class TargetOptions:
     plain_http: bool = False
     sparse: bool = False
     """A storage takes indexes of which not all images are there, whatever its settings say."""
+    looks: bool = False
+    """True if nothing that is read counts as pulled; on a storage that is always so."""
 
 
 def parse_image(text: str) -> "ImageReference":
@@ -134,7 +136,7 @@ async def _registry(options: TargetOptions, host: str) -> AsyncIterator[Opened]:
         found = options_for(host, upstreams, Patience(), plain_http=options.plain_http)
     except ValueError as error:
         raise Failure(str(error), MISUSED) from error
-    async with Upstream(found) as upstream:
+    async with Upstream(replace(found, counts_pulls=not options.looks)) as upstream:
         yield Opened(upstream, upstream.endpoint.host)
 
 

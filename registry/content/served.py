@@ -84,8 +84,8 @@ class ServedRegistry(Protocol):
         """Make a blob of another repository part of this one."""
         ...
 
-    async def get_manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
-        """A manifest by tag or digest. Raises `ManifestUnknown`."""
+    async def get_manifest(self, name: RepositoryName, reference: Reference, *, is_pull: bool = True) -> StoredManifest:
+        """A manifest by tag or digest; noted as pulled if it `is_pull`. Raises `ManifestUnknown`."""
         ...
 
     async def put_manifest(

@@ -137,12 +137,12 @@ class MirroringRegistry:
         self._mirrors.check_ours(name)
         return await self._local.mount(name, digest, source)
 
-    async def get_manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
+    async def get_manifest(self, name: RepositoryName, reference: Reference, *, is_pull: bool = True) -> StoredManifest:
         """See `ServedRegistry`."""
         place = self._mirrors.find(name)
         if place is None:
-            return await self._local.get_manifest(name, reference)
-        return await self._through.get_manifest(place, name, reference)
+            return await self._local.get_manifest(name, reference, is_pull=is_pull)
+        return await self._through.get_manifest(place, name, reference, is_pull=is_pull)
 
     async def put_manifest(
         self,

@@ -69,16 +69,18 @@ class PullThrough:
         self._referrers: Memory[bool] = Memory(rules.tag_seconds)
         self._companions = Companions(local, blobs, self._fetch_missing)
 
-    async def get_manifest(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> StoredManifest:
+    async def get_manifest(
+        self, place: MirroredPlace, name: RepositoryName, reference: Reference, *, is_pull: bool = True
+    ) -> StoredManifest:
         """A manifest by tag or digest. Raises `ManifestUnknown`, and what `MirroredPlace` raises."""
         warning = None
         if isinstance(reference, Tag):
             warning = await self._look_again(place, name, reference)
         try:
-            stored = await self._local.get_manifest(name, reference)
+            stored = await self._local.get_manifest(name, reference, is_pull=is_pull)
         except ManifestUnknown:
             await self._fetch_missing(place, name, reference)
-            stored = await self._local.get_manifest(name, reference)
+            stored = await self._local.get_manifest(name, reference, is_pull=is_pull)
         else:
             place.state.count("manifests served from here")
         return replace(stored, warning=warning) if warning else stored

@@ -37,17 +37,20 @@ class UpstreamOptions:
     max_manifest_bytes: int = 4 * 1024 * 1024
     chunk_bytes: int = 0
     """Blobs are pushed in chunks of this size, for registries behind what refuses large requests; 0: whole."""
+    counts_pulls: bool = True
+    """If not, a registry of our kind is told that manifests are only looked at."""
 
 
 def new_client(options: UpstreamOptions) -> httpx.AsyncClient:
     """The HTTP client for a registry. Raises `CredentialsInvalid` if the file of authorities cannot be read."""
     patience = options.patience
+    looks = {} if options.counts_pulls else {"Cargohold-Pull": "no"}
     return httpx.AsyncClient(
         verify=_tls(options),
         timeout=httpx.Timeout(patience.silence, connect=patience.connect, pool=None),
         # who asks bounds how much is asked at a time: a limit here could make a copy wait for itself
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=_IDLE_CONNECTIONS),
-        headers={"User-Agent": f"cargohold/{__version__}", "Accept-Encoding": "identity"},
+        headers={"User-Agent": f"cargohold/{__version__}", "Accept-Encoding": "identity", **looks},
         # no proxy is asked for what runs on this machine
         mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
     )

@@ -8,11 +8,14 @@ from starlette.types import Message
 
 from registry.api.asgi import RegistryApi
 from registry.api.locations import Locations
+from registry.api.options import ApiOptions
 from registry.content.digest import Digest
+from registry.content.repository import Registry, Rules
 from registry.proxies import Proxies, networks
 from storage_backends.errors import StorageFull
 from storage_backends.memory import MemoryBackend
 from tests.unit.api.asgi_client import Reply, call
+from tests.unit.api.opened import open_api
 from tests.unit.content.documents import encoded, index
 
 MakeApi = Callable[..., RegistryApi]
@@ -272,3 +275,18 @@ async def test_large_manifests_beyond_their_places_are_asked_to_come_again_and_s
 
     assert [(await task)[0]["status"] for task in running] == [201] * 6
     assert (await call(api, "PUT", "/v2/a/manifests/large", body=large)).status == 201
+
+
+@pytest.mark.parametrize(("headers", "noted"), [({}, 1), ({"Cargohold-Pull": "yes"}, 1), ({"Cargohold-Pull": "no"}, 0)])
+async def test_who_only_looks_at_a_manifest_does_not_count_as_pulling_it(
+    backend: MemoryBackend, headers: dict[str, str], noted: int
+) -> None:
+    registry = Registry(backend, Rules())
+    options = ApiOptions(Locations(relative=True, external_url="", proxies=Proxies()), True, 64, 100, 1000)
+    api = open_api(registry, options)
+    await _push(api)
+
+    for method in ("GET", "HEAD"):
+        assert (await call(api, method, "/v2/a/manifests/latest", headers=headers)).status == 200
+
+    assert await registry.pulls.write() == noted

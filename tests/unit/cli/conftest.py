@@ -1,14 +1,17 @@
 """The command line, run within the test's own process."""
 
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from registry.cli.main import run
+from tests.live_server import LiveServer, live_server
+from tests.unit.cli import shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,24 @@ def cargohold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Ended(exited.value.code, printed.out, printed.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def shelf_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A running registry with what `shelf` has, which tests only look at."""
+    directory = tmp_path_factory.mktemp("shelf")
+    shelf.fill(directory / "data")
+    with live_server(directory) as running:
+        yield running
+
+
+@pytest.fixture(name="shelf")
+def shelf_of_our_own(shelf_server: LiveServer, tmp_path: Path) -> Path:
+    """A storage with what `shelf` has, which the test may change."""
+    return Path(shutil.copytree(shelf_server.root, tmp_path / "data"))
+
+
+@pytest.fixture(params=["storage", "registry"])
+def at(request: pytest.FixtureRequest, shelf_server: LiveServer) -> tuple[str, ...]:
+    """The options that say where to look: at the same images on a storage and on a registry."""
+    return ("--root", str(shelf_server.root)) if request.param == "storage" else ("--url", shelf_server.address)

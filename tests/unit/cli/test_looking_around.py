@@ -3,12 +3,9 @@
 `tests/clients/test_looking_around.py` compares with what docker says of the same images.
 """
 
-import asyncio
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,72 +13,9 @@ import pytest
 from config.units import format_size
 from registry.content import keyspace
 from registry.content.digest import Digest
-from registry.content.repository import Registry, Rules
-from storage_backends.filesystem import FilesystemBackend
-from tests.images import artifact, image, index, random_image, random_layer
-from tests.live_server import LiveServer, live_server
-from tests.unit.browse.pushing import push
+from tests.live_server import LiveServer
 from tests.unit.cli.conftest import Cargohold
-
-BASE = random_layer(1000, 1)
-ONE = image(
-    [BASE, random_layer(2000, 2)],
-    docker=True,
-    command=["serve"],
-    run={"Labels": {"stage": "prod", "evil": "\x1b[2J\ud800"}, "Entrypoint": ["/app"]},
-    created="2024-06-01T00:00:00Z",
-    history=[
-        {"created": "2024-05-01T00:00:00Z", "created_by": "ADD\tbase " + "x" * 60},
-        {"created": "2024-05-02T00:00:00Z", "created_by": "ENV\x1b[2J a=b", "empty_layer": True, "comment": "c"},
-        {"created": "2024-06-01T00:00:00Z", "created_by": "ADD app"},
-    ],
-)
-AMD, ARM = random_image(3), random_image(4, architecture="arm64")
-BOTH = index([ARM, AMD])
-SBOM = artifact(b"12345", "application/sbom", subject=ONE.manifest)
-SIZE = sum(len(layer.data) for layer in ONE.layers)
-
-
-def fill(root: Path) -> None:
-    """team/app with 1 = latest, both (an index) and an SBOM of 1; lib/base with an image of the same base layer."""
-
-    async def pushed() -> None:
-        registry = Registry(FilesystemBackend(root, scratch=keyspace.SCRATCH), Rules())
-        await push(registry, "team/app", ONE, "1", "latest")
-        await push(registry, "team/app", BOTH, "both")
-        await push(registry, "team/app", SBOM)
-        await push(registry, "lib/base", image([BASE], created=""), "1")
-
-    asyncio.run(pushed())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A running registry, which tests only look at."""
-    directory = tmp_path_factory.mktemp("server")
-    fill(directory / "data")
-    with live_server(directory) as running:
-        yield running
-
-
-@pytest.fixture
-def root(server: LiveServer, tmp_path: Path) -> Path:
-    """A storage with the same images, which the test may change."""
-    return Path(shutil.copytree(server.root, tmp_path / "data"))
-
-
-@pytest.fixture(params=["storage", "registry"])
-def at(request: pytest.FixtureRequest, root: Path, server: LiveServer) -> tuple[str, ...]:
-    """The options that say where to look."""
-    return ("--root", str(root)) if request.param == "storage" else ("--url", server.address)
-
-
-def prefix(at: tuple[str, ...]) -> str:
-    return f"{at[1]}/" if at[0] == "--url" else ""
-
-
-def short(text: str) -> str:
-    return text.removeprefix("sha256:")[:12]
+from tests.unit.cli.shelf import AMD, ARM, BASE, BOTH, ONE, SBOM, SIZE, prefix, short
 
 
 def test_images_are_listed_in_dockers_columns_the_newest_first(cargohold: Cargohold, at: tuple[str, ...]) -> None:
@@ -177,11 +111,11 @@ def test_a_format_of_docker_gives_what_docker_gives(cargohold: Cargohold, at: tu
     assert line["CreatedAt"].startswith("2024-06-01 ")
 
 
-def test_dangling_images_of_a_storage_are_shown(cargohold: Cargohold, root: Path) -> None:
-    cargohold("rmi", "--root", root, "team/app:both", "--no-prune")
+def test_dangling_images_of_a_storage_are_shown(cargohold: Cargohold, shelf: Path) -> None:
+    cargohold("rmi", "--root", shelf, "team/app:both", "--no-prune")
 
-    done = cargohold("images", "--root", root, "--filter", "dangling=true", "--format", "{{.Tag}} {{.Digest}}")
-    every = cargohold("images", "--root", root, "--all", "--format", "{{.Tag}}")
+    done = cargohold("images", "--root", shelf, "--filter", "dangling=true", "--format", "{{.Tag}} {{.Digest}}")
+    every = cargohold("images", "--root", shelf, "--all", "--format", "{{.Tag}}")
 
     assert done.out == f"<none> {BOTH.manifest.digest}\n"
     assert sorted(every.out.split()) == ["1", "1", "<none>", "<none>", "latest"]
@@ -266,16 +200,16 @@ def test_du_counts_each_blob_once(cargohold: Cargohold, at: tuple[str, ...]) -> 
     assert len(cargohold("du", *at, "lib/base").out.splitlines()) == 2
 
 
-def test_du_says_what_still_holds_the_rest(cargohold: Cargohold, root: Path) -> None:
-    cargohold("rmi", "--root", root, "team/app:both", "--no-prune")
-    untagged = json.loads(cargohold("du", "--root", root, "--json").out)
-    cargohold("rmi", "--root", root, f"team/app@{BOTH.manifest.digest}")
-    deleted = json.loads(cargohold("du", "--root", root, "--json").out)
-    for file in root.rglob("*"):
+def test_du_says_what_still_holds_the_rest(cargohold: Cargohold, shelf: Path) -> None:
+    cargohold("rmi", "--root", shelf, "team/app:both", "--no-prune")
+    untagged = json.loads(cargohold("du", "--root", shelf, "--json").out)
+    cargohold("rmi", "--root", shelf, f"team/app@{BOTH.manifest.digest}")
+    deleted = json.loads(cargohold("du", "--root", shelf, "--json").out)
+    for file in shelf.rglob("*"):
         os.utime(file, (1, 1))
-    old = json.loads(cargohold("du", "--root", root, "--json").out)
-    cargohold("gc", "--root", root, "--quiet")
-    collected = json.loads(cargohold("du", "--root", root, "--json").out)
+    old = json.loads(cargohold("du", "--root", shelf, "--json").out)
+    cargohold("gc", "--root", shelf, "--quiet")
+    collected = json.loads(cargohold("du", "--root", shelf, "--json").out)
 
     size = untagged["untagged"]
     assert size > len(AMD.layers[0].data)
@@ -285,32 +219,32 @@ def test_du_says_what_still_holds_the_rest(cargohold: Cargohold, root: Path) -> 
     assert (collected["held"], collected["collectable"], collected["tagged"]) == (0, 0, old["tagged"])
 
 
-def test_a_tag_is_given_inside_its_repository_and_in_another(cargohold: Cargohold, root: Path) -> None:
-    assert cargohold("tag", "--root", root, "team/app:both", "team/app:stable").code == 0
-    assert cargohold("tag", "--root", root, f"team/app@{BOTH.manifest.digest}", "prod/app").code == 0
+def test_a_tag_is_given_inside_its_repository_and_in_another(cargohold: Cargohold, shelf: Path) -> None:
+    assert cargohold("tag", "--root", shelf, "team/app:both", "team/app:stable").code == 0
+    assert cargohold("tag", "--root", shelf, f"team/app@{BOTH.manifest.digest}", "prod/app").code == 0
 
-    done = cargohold("images", "--root", root, "--all", "--format", "{{.Repository}}:{{.Tag}} {{.Digest}}")
+    done = cargohold("images", "--root", shelf, "--all", "--format", "{{.Repository}}:{{.Tag}} {{.Digest}}")
     assert done.out.count(f"team/app:stable {BOTH.manifest.digest}") == 2
     assert done.out.count(f"prod/app:latest {BOTH.manifest.digest}") == 2
 
 
-def test_rmi_removes_a_tag_and_with_the_last_one_the_image(cargohold: Cargohold, root: Path) -> None:
-    dry = cargohold("rmi", "--root", root, "team/app:1", "--dry-run")
+def test_rmi_removes_a_tag_and_with_the_last_one_the_image(cargohold: Cargohold, shelf: Path) -> None:
+    dry = cargohold("rmi", "--root", shelf, "team/app:1", "--dry-run")
     assert dry.out == "Would untag: team/app:1\n"
-    first = cargohold("rmi", "--root", root, "team/app:1")
+    first = cargohold("rmi", "--root", shelf, "team/app:1")
     assert (first.code, first.out) == (0, "Untagged: team/app:1\n")
     assert first.err == "the image itself stays: team/app:latest names it, too\n"
 
-    last = cargohold("rmi", "--root", root, "team/app:latest")
+    last = cargohold("rmi", "--root", shelf, "team/app:latest")
 
     assert last.out == f"Untagged: team/app:latest\nDeleted: team/app@{ONE.manifest.digest}\n"
-    assert cargohold("inspect", "--root", root, f"team/app@{ONE.manifest.digest}").code == 1
+    assert cargohold("inspect", "--root", shelf, f"team/app@{ONE.manifest.digest}").code == 1
 
 
-def test_rmi_of_several_goes_on_after_one_that_cannot_go(cargohold: Cargohold, root: Path) -> None:
+def test_rmi_of_several_goes_on_after_one_that_cannot_go(cargohold: Cargohold, shelf: Path) -> None:
     wanted = (f"team/app@{ONE.manifest.digest}", "team/app:nope", "nowhere/app:1", "lib/base:1")
 
-    done = cargohold("rmi", "--root", root, *wanted, "--json")
+    done = cargohold("rmi", "--root", shelf, *wanted, "--json")
 
     assert done.code == 1
     assert json.loads(done.out)["untagged"] == ["lib/base:1"]
@@ -320,7 +254,7 @@ def test_rmi_of_several_goes_on_after_one_that_cannot_go(cargohold: Cargohold, r
         "no repository nowhere",
     ):
         assert words in done.err
-    forced = cargohold("rmi", "--root", root, *wanted, "--force")
+    forced = cargohold("rmi", "--root", shelf, *wanted, "--force")
     assert (forced.code, "nope is not in" in forced.err) == (0, True)
     assert forced.out.startswith("Untagged: team/app:1\nUntagged: team/app:latest\nDeleted: team/app@")
 
@@ -365,34 +299,35 @@ def test_what_is_wrong_is_said_with_an_exit_code(
     assert done.out in ("", "[]\n")
 
 
-def test_dangling_images_of_a_registry_cannot_be_seen(cargohold: Cargohold, server: LiveServer) -> None:
-    done = cargohold("images", "--url", server.address, "--filter", "dangling=true")
+def test_dangling_images_of_a_registry_cannot_be_seen(cargohold: Cargohold, shelf_server: LiveServer) -> None:
+    done = cargohold("images", "--url", shelf_server.address, "--filter", "dangling=true")
 
     assert (done.code, "with --root" in done.err) == (2, True)
 
 
-@pytest.mark.parametrize("command", ["images", "du"])
-def test_a_registry_that_nobody_answers_for_is_one_message(cargohold: Cargohold, command: str) -> None:
-    done = cargohold(command, "--url", "127.0.0.1:9")
+def test_a_registry_that_nobody_answers_for_is_one_message(cargohold: Cargohold) -> None:
+    done = cargohold("images", "--url", "127.0.0.1:9")
 
     assert (done.code, done.out) == (1, "")
     assert "cannot be reached" in done.err
 
 
-def test_an_image_whose_config_is_gone_is_listed_with_a_note(cargohold: Cargohold, root: Path) -> None:
-    (root / keyspace.blob(Digest.parse(ONE.config.digest))).unlink()
+def test_an_image_whose_config_is_gone_is_listed_with_a_note(cargohold: Cargohold, shelf: Path) -> None:
+    (shelf / keyspace.blob(Digest.parse(ONE.config.digest))).unlink()
 
-    done = cargohold("images", "--root", root, "team/app")
+    done = cargohold("images", "--root", shelf, "team/app")
 
     assert done.code == 0
     assert short(ONE.manifest.digest) in done.out
     assert f"team/app@{ONE.manifest.digest}: its config cannot be read" in done.err
 
 
-def test_a_manifest_that_is_damaged_stops_the_list_before_anything_is_printed(cargohold: Cargohold, root: Path) -> None:
-    (root / keyspace.blob(Digest.parse(ONE.manifest.digest))).write_bytes(b"{}")
+def test_a_manifest_that_is_damaged_stops_the_list_before_anything_is_printed(
+    cargohold: Cargohold, shelf: Path
+) -> None:
+    (shelf / keyspace.blob(Digest.parse(ONE.manifest.digest))).write_bytes(b"{}")
 
-    done = cargohold("images", "--root", root)
+    done = cargohold("images", "--root", shelf)
 
     assert (done.code, done.out) == (1, "")
     assert ONE.manifest.digest in done.err
