@@ -1,11 +1,12 @@
 /* The protocol of registry/content/leases.py as a model: who may delete what, while everybody pushes.
 
    One digest, two repositories, one writer for each, collectors one after the other. A step is one read or write of the storage; every
-   process may be killed between any two. What time does is in three places: FRESH is a link younger than the grace
-   period; a lease runs out, and an intent expires, only when whoever held it is dead. See docs/garbage-collection.md.
+   process may be killed between any two. A writer may delete what it has pushed. What time does is in four places: FRESH
+   is a link and RECORD a deletion younger than the grace period; a lease runs out, and an intent expires, only when whoever held it is dead. See docs/garbage-collection.md.
 
    -DKILLS=n       so many processes are killed, anywhere
    -DZERO_GRACE    no link is ever fresh: a push may have to begin again, and must still never be acknowledged broken
+   -DRESTORES      one writer alone, which restores what it has deleted: in time, or too late, or never
    -DMUTANT=n      one step is left out; each of these must lead to a violation (see test_promela.py)          */
 
 #ifndef MUTANT
@@ -25,6 +26,11 @@
 #define NO_CLAIM       12 /* the collector removes what is only condemned */
 #define INTENT_TOO_SOON 13 /* a manifest push takes its intent back before the manifest is there */
 #define TWO_COLLECTORS 14 /* a collector does not ask whether another one is at work */
+#define RECORD_LAST    15 /* who deletes a manifest takes the link away before it writes the record */
+#define RECORDS_FIRST  16 /* the collector reads records of deletions before manifests */
+#define NO_RECORDS     17 /* the collector does not look at records of deletions */
+#define BLIND_RESTORE  18 /* who restores does not look whether what the manifest needs is there */
+#define SILENT_RESTORE 19 /* who restores does not say, before it looks, that it needs it */
 
 #define R 2
 #ifndef KILLS
@@ -37,13 +43,15 @@
 
 bool bytes;
 bool linked[R], fresh[R], manifest[R], acknowledged[R];
+bool record[R];     /* there, and younger than the grace period */
+bool restorable[R]; /* what was promised to whoever has deleted it */
 bool intent[R], dead[R];
 bool touched;
 byte shard = ABSENT;
 bool at_work;
 bool collector_dead;
 
-#define needs_whole(r) assert(!acknowledged[r] || (bytes && linked[r]))
+#define needs_whole(r) assert(!(acknowledged[r] || restorable[r]) || (bytes && linked[r]))
 
 inline link(r) { d_step { linked[r] = true;
 #ifndef ZERO_GRACE
@@ -77,18 +85,47 @@ inline link_and_rely(r) {
     od
 }
 
+/* one repository: its manifests, its records, its links */
+inline look_at(r) {
+#ifdef RESTORES
+    if
+    :: MUTANT == RECORDS_FIRST -> dead_link[r] = !record[r]; dead_link[r] = dead_link[r] && !manifest[r]
+    :: MUTANT == NO_RECORDS -> dead_link[r] = !manifest[r]
+    :: else -> dead_link[r] = !manifest[r]; dead_link[r] = dead_link[r] && !record[r]
+    fi;
+#else
+    dead_link[r] = !manifest[r];
+#endif
+    d_step { needed = needed || !dead_link[r] || (linked[r] && fresh[r]); dead_link[r] = dead_link[r] && !fresh[r] }
+}
+
 /* step 2 of the collector, and the look at all manifests and links */
 inline look_for_needs() {
     if :: MUTANT != NO_INTENTS -> needed = intent[0]; needed = needed || intent[1] :: else fi;
-    needed = needed || manifest[0];
-    d_step { dead_link[0] = !manifest[0] && !fresh[0]; needed = needed || (linked[0] && fresh[0]) };
-    needed = needed || manifest[1];
-    d_step { dead_link[1] = !manifest[1] && !fresh[1]; needed = needed || (linked[1] && fresh[1]) }
+    look_at(0);
+    look_at(1)
+}
+
+#ifdef ZERO_GRACE
+#define KEEPS false
+#else
+#define KEEPS true /* what is deleted is written down, and so promised */
+#endif
+
+inline delete_manifest(r) {
+    acknowledged[r] = false;
+#ifdef RESTORES
+    if :: MUTANT != RECORD_LAST -> record[r] = KEEPS :: else fi;
+    d_step { manifest[r] = false; restorable[r] = KEEPS };
+    if :: MUTANT == RECORD_LAST -> record[r] = KEEPS :: else fi
+#else
+    manifest[r] = false
+#endif
 }
 
 proctype Writer(byte me) {
     byte other = 1 - me;
-    bool whole;
+    bool whole, restores, late;
     {
         /* the blob: pushed, mounted, or found there */
         if
@@ -106,33 +143,45 @@ proctype Writer(byte me) {
             rely();
             whole = linked[me] && bytes
         fi;
-        /* the manifest */
+        /* the manifest, of a push or of one that restores what it has deleted */
         if
         :: whole ->
+push:
             if :: MUTANT == CHECK_FIRST -> whole = linked[me] && bytes :: else fi;
-            intent[me] = true;
-            rely();
-            if :: MUTANT != CHECK_FIRST -> whole = linked[me] && bytes :: else fi;
+            if
+            :: MUTANT == SILENT_RESTORE && restores -> skip
+            :: else -> intent[me] = true; rely()
+            fi;
+            if :: MUTANT != CHECK_FIRST && !(MUTANT == BLIND_RESTORE && restores) -> whole = linked[me] && bytes :: else fi;
 #ifndef ZERO_GRACE
-            assert(whole); /* within the grace period no push has to begin again */
+            assert(whole || late); /* within the grace period no push has to begin again, and what was deleted comes back */
 #endif
             if
             :: whole ->
                 if :: MUTANT == INTENT_TOO_SOON -> intent[me] = false :: else fi;
                 manifest[me] = true;
                 intent[me] = false;
-                d_step { acknowledged[me] = true; needs_whole(me) };
-                fresh[me] = false; /* time passes */
+                d_step { acknowledged[me] = true; restorable[me] = false; needs_whole(me) };
+                d_step { record[me] = false; fresh[me] = false }; /* time passes */
                 if
-                :: true -> acknowledged[me] = false; manifest[me] = false /* it is deleted again */
-                :: true
+                :: !restores ->
+                    delete_manifest(me);
+#ifdef RESTORES
+                    restores = true;
+                    if
+                    :: goto push
+                    :: d_step { restorable[me] = false; record[me] = false; late = true }; goto push /* time passes */
+                    :: skip
+                    fi
+#endif
+                :: skip
                 fi
             :: else -> intent[me] = false
             fi
         :: else
         fi
     } unless { dead[me] };
-    fresh[me] = false
+    d_step { fresh[me] = false; restorable[me] = false; record[me] = false }
 }
 
 /* cycle after cycle; a killed collector's successor finds what it has left */
@@ -198,7 +247,11 @@ init {
         :: bytes = true
         :: true
         fi;
-        run Writer(0); run Writer(1); run World();
+        run Writer(0);
+#ifndef RESTORES
+        run Writer(1);
+#endif
+        run World();
 #if MUTANT == TWO_COLLECTORS
         run Collector(1); run Collector(1)
 #else
