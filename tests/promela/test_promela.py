@@ -15,8 +15,8 @@ _MUTANTS = dict(
 _OF_DELETIONS = {"RECORD_LAST", "RECORDS_FIRST", "NO_RECORDS"}
 _OF_RESTORES = {*_OF_DELETIONS, "BLIND_RESTORE", "SILENT_RESTORE"}
 _ONLY_WITHIN_GRACE = {"NO_LINK_LOOK", "BYTES_FIRST", *_OF_DELETIONS}
-"""Without these steps nothing acknowledged is lost either; a push may then have to begin again within its grace, or what
-was deleted cannot be restored within it."""
+"""Without these steps nothing acknowledged is lost either; a push may then have to begin again within its grace, or
+what was deleted cannot be restored within it."""
 
 
 def _check(directory: Path, *definitions: str) -> str:
