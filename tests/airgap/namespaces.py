@@ -34,9 +34,10 @@ class Side:
         env: Mapping[str, str] | None = None,
         fails: bool | None = False,
         cwd: Path | None = None,
+        stdin: Path | None = None,
     ) -> Result:
         """Run a program to its end there."""
-        return run(*self.prefix, *command, env=env, fails=fails, cwd=cwd)
+        return run(*self.prefix, *command, env=env, fails=fails, cwd=cwd, stdin=stdin)
 
     def cargohold(self, *arguments: str | Path, env: Mapping[str, str] | None = None, fails: bool = False) -> Result:
         """Run `cargohold ARGUMENTS` there."""
