@@ -22,6 +22,7 @@ class MirrorSourceSettings(Section):
     ns: Words = ()
     allow: Words = ()
     deny: Words = ()
+    offline: bool = False
 
 
 class MirrorSettings(Section):

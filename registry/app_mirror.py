@@ -81,13 +81,16 @@ def mirror_names(settings: Settings) -> MirrorNames:
 
 
 class MirrorParts:
-    """What mirrors, in front of `local`. Sources of one upstream share its connections and its state."""
+    """What mirrors, in front of `local`. Sources of one upstream share its connections and its state.
+
+    Repositories of sources that are offline are only ours; `mirror_names` alone knows what else they are called.
+    """
 
     def __init__(self, settings: Settings, local: Registry, backend: StorageBackend) -> None:
         mirror = settings.mirror
         self._states: dict[str, UpstreamState] = {}
         self._upstreams: dict[str, Upstream] = {}
-        places = [self._place(settings, source) for source in mirror.sources]
+        places = [self._place(settings, source) for source in mirror.sources if not source.offline]
         fetching = BlobFetching(local, backend, FetchLimits(mirror.max_downloads, mirror.max_blob_bytes))
         through = PullThrough(local, fetching, _rules(mirror))
         self.registry = MirroringRegistry(local, Mirrors(places), through, fetching)

@@ -75,7 +75,8 @@ def side(role: str) -> Iterator[Side]:
     name = f"cargohold-{role}-{secrets.token_hex(4)}"
     run(ip, "netns", "add", name)
     try:
-        here = Side(name, (ip, "netns", "exec", name))
+        # nsenter and not `ip netns exec`, which puts a fresh /sys over the one where dockerd looks for its cgroups
+        here = Side(name, (need("nsenter"), f"--net=/run/netns/{name}"))
         here.run(ip, "link", "set", "lo", "up")
         yield here
     finally:

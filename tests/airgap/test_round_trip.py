@@ -28,6 +28,12 @@ log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {root}}}}}
 http: {{addr: "{address}"}}
 """
+_CLOSED = f"""mirror:
+  sources:
+    - {{prefix: 127.0.0.1-5001, upstream: "{_HUB}", offline: true}}
+    - {{prefix: 127.0.0.1-5000, upstream: "{_TEAM}", offline: true}}
+  default: 127.0.0.1-5001
+"""
 _LOGINS = {"CARGOHOLD_AUTH__ENABLED": "true", "CARGOHOLD_CLEANUP__INTERVAL_SECONDS": "0"}
 _POLL_SECONDS = 0.05
 _START_SECONDS = 20.0
@@ -88,10 +94,12 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[SideServer]:
-    """The closed side: an empty registry that everybody there may read and write."""
+    """The closed side: an empty registry that answers for the open side's registries by their names."""
     directory = tmp_path / "closed"
     directory.mkdir()
-    with side("closed") as here, server_on(here, directory) as server:
+    (directory / "cargohold.yml").write_text(_CLOSED)
+    config = ["--config", str(directory / "cargohold.yml")]
+    with side("closed") as here, server_on(here, directory, arguments=config) as server:
         yield server
 
 
@@ -171,13 +179,13 @@ def test_what_crosses_in_files_serves_a_docker_engine_on_the_closed_side_as_if_n
         assert docker.output("app") == "second\n"
         docker("pull", f"{closed.address}/tools/several:1")
         assert docker.image_id(f"{closed.address}/tools/several:1") == several.images[0].config.digest
-        docker("pull", f"{closed.address}/team/signed@{signed.manifest.digest}")
+        docker("pull", f"{closed.address}/127.0.0.1-5000/team/signed@{signed.manifest.digest}")
 
-    crane = here.run(need("crane"), "manifest", "--insecure", f"{closed.address}/tools/several:1")
-    assert crane.out.encode() == several.manifest.data
+    index_there = here.run(need("crane"), "manifest", "--insecure", f"{closed.address}/127.0.0.1-5001/tools/several:1")
+    assert index_there.out.encode() == several.manifest.data
     found = here.run(
         *(need("oras"), "discover", "--plain-http", "--distribution-spec", "v1.1-referrers-api", "--format", "json"),
-        f"{closed.address}/team/signed:1",
+        f"{closed.address}/127.0.0.1-5000/team/signed:1",
     )
     assert [entry["digest"] for entry in json.loads(found.out)["referrers"]] == [signature]
     _is_sound(closed, [first, second, several, signed])
