@@ -75,10 +75,11 @@ class Options:
 
 @dataclass(slots=True)
 class _Walk:
-    """One image on its way: the manifests that it has met."""
+    """One image on its way: the manifests that it has met, and how many bytes were copied for it."""
 
     image: Wanted
     seen: set[Digest] = field(default_factory=set)
+    size: int = 0
 
 
 class Copying:
@@ -115,14 +116,15 @@ class Copying:
     async def _copy(self, image: Wanted) -> None:
         self._say(ImageBegun(image))
         try:
+            walk = _Walk(image)
             stored = await self._manifest(image.source, image.reference)
-            await self._graph(_Walk(image), stored)
+            await self._graph(walk, stored)
             if image.tags and not self._options.dry_run:
                 await self._target.put_manifest(image.target, stored, image.tags)
         except (ContentError, MirrorError, StorageError) as error:
             self._say(ImageFailed(image, str(error)))
         else:
-            self._say(ImageDone(image, stored.digest))
+            self._say(ImageDone(image, stored.digest, walk.size))
 
     async def _graph(self, walk: _Walk, stored: StoredManifest, depth: int = 0) -> None:
         """Bring a manifest, first what it needs, then what refers to it."""
@@ -165,6 +167,7 @@ class Copying:
             how = "copied"
             if not self._options.dry_run:
                 await self._target.put_manifest(walk.image.target, stored)
+        walk.size += len(stored.data) if how == "copied" else 0
         self._say(ManifestDone(stored.digest, len(stored.data), how))
 
     async def _referrers(self, walk: _Walk, subject: Digest, depth: int) -> None:
@@ -203,6 +206,7 @@ class Copying:
                 if not _is_foreign(blob):
                     raise
                 how = "there"  # its home is elsewhere, and the source does not have it either
+        walk.size += blob.size if how == "copied" else 0
         self._say(BlobDone(blob.digest, blob.size, how))
 
     async def _bring(self, image: Wanted, blob: Descriptor) -> How:

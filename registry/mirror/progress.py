@@ -66,10 +66,11 @@ class ManifestDone:
 
 @dataclass(frozen=True, slots=True)
 class ImageDone:
-    """The target has an image whole, with its tags."""
+    """The target has an image whole, with its tags; `size` bytes were copied for it."""
 
     image: Wanted
     digest: Digest
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
