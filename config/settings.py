@@ -2,7 +2,7 @@
 
 Knows shapes and bounds of single values. What has to fit together is in `checks`; where values come from, in `load`;
 who is who and who may do what, in `auth` and `access`; where the data lies, in `storage`; registries elsewhere, in
-`upstreams`; what mirrors them, in `mirror`.
+`upstreams`; what mirrors them, in `mirror`; what is brought from there, in `sync`.
 """
 
 from typing import Annotated, Literal
@@ -16,6 +16,7 @@ from config.cleanup import CleanupSettings
 from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
 from config.mirror import MirrorSettings
 from config.storage import StorageSettings
+from config.sync import SyncSettings
 from config.upstreams import UpstreamSettings
 
 _KIB = 1024
@@ -95,4 +96,5 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     upstreams: Annotated[tuple[UpstreamSettings, ...], Field(strict=False)] = ()
     mirror: MirrorSettings = MirrorSettings()
+    sync: SyncSettings = SyncSettings()
     log: LogSettings = LogSettings()

@@ -31,6 +31,7 @@ from registry.cleanup.due import is_due
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
 from registry.content.served import ServedRegistry
+from registry.mirror import sync_turn
 from registry.ops.access_log import AccessLog
 from registry.ops.audit_log import AuditLog
 from registry.ops.health import Readiness, health_routes
@@ -186,7 +187,17 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
         chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, settings.cleanup.interval_seconds)))
     if settings.cleanup.scrub_interval_seconds:
         chores.append(Chore("scrubbing", scrub, min(_MINUTE, settings.cleanup.scrub_interval_seconds)))
-    return chores
+    return [*chores, *_sync_chores(settings, backend)]
+
+
+def _sync_chores(settings: Settings, backend: StorageBackend) -> list[Chore]:
+    async def synchronise() -> str:
+        if await sync_turn.is_due(backend, settings.sync.interval_seconds, settings.cleanup.lease_seconds):
+            await run_in_child("sync", settings)
+        return ""
+
+    interval = settings.sync.interval_seconds if settings.sync.copies else 0
+    return [Chore("synchronisation", synchronise, min(_MINUTE, interval))] if interval else []
 
 
 def _pages(backend: StorageBackend, routes: list[Route], chores: Sequence[Chore]) -> ASGIApp:

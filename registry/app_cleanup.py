@@ -9,6 +9,7 @@ import os
 import pickle
 import socket
 import sys
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Literal
 
 from config.settings import Settings
@@ -25,7 +26,7 @@ from storage_backends.errors import StorageError
 
 _log = logging.getLogger(__name__)
 _NICENESS = 19
-Work = Literal["garbage collection", "scrub"]
+Work = Literal["garbage collection", "scrub", "sync"]
 
 
 def gc_options(settings: Settings) -> Options:
@@ -57,9 +58,7 @@ def holder() -> str:
 
 
 async def run_in_child(work: Work, settings: Settings) -> None:
-    """Collect garbage, or scrub, in a process that gives way to this one, and ends with it. The child logs what comes
-    of it.
-    """
+    """Do something in a process that gives way to this one, and ends with it. The child logs what comes of it."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "registry.collect", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
@@ -71,13 +70,13 @@ async def run_in_child(work: Work, settings: Settings) -> None:
         raise
 
 
-def run_child() -> None:
-    """The child: read from standard input what to do, do it, and log what came of it."""
+def run_child(further: Mapping[Work, Callable[[Settings], Coroutine[None, None, None]]]) -> None:
+    """The child: read from standard input what to do, do it, and log what came of it; `further` is no cleanup."""
     work, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent's
     os.nice(_NICENESS)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
-        asyncio.run({"garbage collection": _collect, "scrub": _scrub}[work](settings))
+        asyncio.run({"garbage collection": _collect, "scrub": _scrub, **further}[work](settings))
     except (CollectorBusy, ScrubBusy) as busy:
         _log.debug("%s", busy)
     except (LeaseLost, TurnLost) as lost:

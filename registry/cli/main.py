@@ -23,6 +23,7 @@ from registry.cli.restore import restore
 from registry.cli.rmi import rmi
 from registry.cli.scrub import scrub
 from registry.cli.serve import serve
+from registry.cli.sync import sync
 from registry.cli.tag import tag
 
 _EPILOG = """\b
@@ -33,6 +34,7 @@ Examples:
   cargohold serve --config cargohold.yml
   cargohold images --root /srv/registry             what is there
   cargohold gc --dry-run                            what nobody needs any more
+  cargohold sync docker.io/library/alpine --newest 3 --to mirror
   cargohold user add alice                          somebody who may log in, with auth.enabled
   cargohold token create --name ci --scope 'team/*:pull,push'
 
@@ -58,6 +60,7 @@ app.command()(restore)
 app.command()(fsck)
 app.command()(reindex)
 app.command()(lists)
+app.command()(sync)
 app.command()(health)
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")

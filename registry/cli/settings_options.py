@@ -63,9 +63,10 @@ def checks() -> "Sequence[Callable[[Settings], Iterable[Problem]]]":
     from config.checks import problems  # noqa: PLC0415  # start-up time
     from registry.app_auth import auth_problems  # noqa: PLC0415
     from registry.app_mirror import mirror_problems  # noqa: PLC0415
+    from registry.app_sync import sync_problems  # noqa: PLC0415
     from registry.app_upstreams import upstream_problems  # noqa: PLC0415
 
-    return (problems, auth_problems, upstream_problems, mirror_problems)
+    return (problems, auth_problems, upstream_problems, mirror_problems, sync_problems)
 
 
 def _read(

@@ -53,6 +53,7 @@ INTENTS = "cargohold/v1/gc/intents/"
 TOUCHED = "cargohold/v1/gc/touched/"
 CONDEMNED = "cargohold/v1/gc/condemned/"
 SCRUB = "cargohold/v1/scrub"
+SYNC = "cargohold/v1/sync"
 QUARANTINE = "cargohold/v1/quarantine/"
 
 

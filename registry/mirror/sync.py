@@ -127,7 +127,7 @@ class Sync:
         for pattern in selection.repositories:
             if pattern.is_exact and pattern.text not in seen and selection.takes_repository(pattern.text):
                 seen.add(pattern.text)
-                yield RepositoryName(pattern.text)
+                yield RepositoryName.parse(pattern.text)
         if all(pattern.is_exact for pattern in selection.repositories):
             return
         try:

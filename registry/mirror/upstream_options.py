@@ -32,6 +32,7 @@ class UpstreamOptions:
     endpoint: Endpoint
     credentials: CredentialSource = field(default_factory=Given)
     ca_file: Path | None = None
+    """Further authorities; or a directory as those in docker's `certs.d`, with *.crt, and *.cert and *.key of ours."""
     verify_tls: bool = True
     patience: Patience = Patience()
     max_manifest_bytes: int = 4 * 1024 * 1024
@@ -59,11 +60,23 @@ def new_client(options: UpstreamOptions) -> httpx.AsyncClient:
 def _tls(options: UpstreamOptions) -> ssl.SSLContext:
     context = ssl.create_default_context()
     try:
-        if options.ca_file is not None:
-            context.load_verify_locations(options.ca_file)
+        for path in _authorities(options.ca_file):
+            context.load_verify_locations(path)
+        for path in _client_certificates(options.ca_file):
+            context.load_cert_chain(path, path.with_suffix(".key"))
     except (OSError, ssl.SSLError) as error:
-        raise CredentialsInvalid(f"the authorities in {options.ca_file} cannot be read: {error}") from error
+        raise CredentialsInvalid(f"the certificates in {options.ca_file} cannot be read: {error}") from error
     if not options.verify_tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _authorities(place: Path | None) -> list[Path]:
+    if place is None:
+        return []
+    return sorted(place.glob("*.crt")) if place.is_dir() else [place]
+
+
+def _client_certificates(place: Path | None) -> list[Path]:
+    return sorted(place.glob("*.cert")) if place is not None and place.is_dir() else []

@@ -1,4 +1,4 @@
-"""Fixtures of the mirror tests: Debian's docker-registry as the upstream, behind a proxy that counts and fails."""
+"""Fixtures of the mirror tests: registries elsewhere; of those that mirror, behind a proxy that counts and fails."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,14 +7,33 @@ from typing import Any
 
 import pytest
 
+from tests.clients.registry_view import RegistryView
 from tests.counting_proxy import CountingProxy, counting_proxy
+from tests.guarded import Guarded, guarded
 from tests.live_server import LiveServer
 from tests.mirror.mirror_server import mirror_server
+from tests.unit.cli.conftest import cargohold
 from tests.wire.old_registry import old_registry
 from tests.wire.repository import Repository
 from tests.wire.wire import Wire
 
+__all__ = ["cargohold"]
 MakeMirror = Callable[..., LiveServer]
+
+
+@pytest.fixture(scope="session")
+def behind_logins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A registry of ours that asks for logins."""
+    with guarded(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryView]:
+    """Debian's docker-registry, shared."""
+    directory = tmp_path_factory.mktemp("old")
+    with old_registry(directory / "data", directory / "scratch") as view:
+        yield view
 
 
 @pytest.fixture

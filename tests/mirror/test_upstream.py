@@ -18,35 +18,27 @@ from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import UpstreamDenied, UpstreamRefused
 from registry.mirror.upstream import Upstream
 from registry.mirror.upstream_options import UpstreamOptions
-from tests.guarded import PASSWORDS, Guarded, guarded
+from tests.clients.registry_view import RegistryView
+from tests.guarded import PASSWORDS, Guarded
 from tests.images import artifact, index, random_bytes, random_image
 from tests.live_server import live_server
 from tests.mirror.places import NAME, blocks, push, read_blob, stored
-from tests.wire.old_registry import old_registry
 
 _ALICE = Given(Credentials("alice", PASSWORDS["alice"]))
-
-
-@pytest.fixture(scope="module")
-def behind_logins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A registry of ours that asks for logins."""
-    with guarded(tmp_path_factory.mktemp("guarded")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module", params=["ours", "ours-with-logins", "docker-registry"])
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpstreamOptions]:
     """How to reach a running registry, one after the other."""
-    directory = tmp_path_factory.mktemp("upstream")
     if request.param == "ours-with-logins":
         server: Guarded = request.getfixturevalue("behind_logins")
         yield UpstreamOptions(Endpoint.parse(server.address), _ALICE)
     elif request.param == "ours":
-        with live_server(directory) as ours:
+        with live_server(tmp_path_factory.mktemp("upstream")) as ours:
             yield UpstreamOptions(Endpoint.parse(ours.address))
     else:
-        with old_registry(directory / "old", directory / "scratch") as view:
-            yield UpstreamOptions(Endpoint.parse(view.address))
+        old: RegistryView = request.getfixturevalue("old")
+        yield UpstreamOptions(Endpoint.parse(old.address))
 
 
 @pytest.fixture

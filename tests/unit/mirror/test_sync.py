@@ -53,17 +53,12 @@ class Watched(MemoryPlace):
         return held.tags[reference]
 
 
-def _task(source: Watched, target: Watched, *repositories: str, **selection: object) -> Task:
-    chosen = Selection(tuple(map(NamePattern.parse, repositories or ("**",))))
-    return Task(
-        "r.test",
-        source,
-        "",
-        target,
-        replace(chosen, **selection),
-        Naming.parse("mirror"),
-        Options(),  # type: ignore[arg-type]
-    )
+def _task(
+    source: Watched, target: Watched, *repositories: str, references: tuple[Reference, ...] = (), newest: int = 0
+) -> Task:
+    patterns = tuple(map(NamePattern.parse, repositories or ("**",)))
+    selection = Selection(patterns, references=references, newest=newest)
+    return Task("r.test", source, "", target, selection, Naming.parse("mirror"), Options())
 
 
 async def _run(task: Task) -> list[Outcome]:

@@ -1,0 +1,230 @@
+"""`cargohold sync` between running registries: Debian's docker-registry, ours behind logins, and the storage."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry.content.names import RepositoryName, Tag
+from registry.mirror.credentials import Credentials, CredentialSource, Given
+from registry.mirror.endpoints import Endpoint
+from registry.mirror.upstream import Upstream
+from registry.mirror.upstream_options import UpstreamOptions
+from tests.clients.registry_view import RegistryView
+from tests.guarded import PASSWORDS, Guarded
+from tests.images import Image, Index, artifact, index, random_image, write_oci_layout
+from tests.live_server import LiveServer, live_server
+from tests.mirror.places import push
+from tests.unit.cli.conftest import Cargohold
+
+_ALICE = Given(Credentials("alice", PASSWORDS["alice"]))
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A registry of ours over the storage that is synchronised."""
+    with live_server(tmp_path_factory.mktemp("ours")) as server:
+        yield server
+
+
+def _put(address: str, name: str, value: Image | Index, *tags: str, login: CredentialSource | None = None) -> None:
+    async def put() -> None:
+        async with Upstream(UpstreamOptions(Endpoint.parse(address), login or Given())) as upstream:
+            await push(upstream, RepositoryName.parse(name), value, *tags)
+
+    asyncio.run(put())
+
+
+def _get(address: str, name: str, tag: str, login: CredentialSource) -> bytes:
+    async def get() -> bytes:
+        async with Upstream(UpstreamOptions(Endpoint.parse(address), login)) as upstream:
+            return (await upstream.manifest(RepositoryName.parse(name), Tag(tag))).data
+
+    return asyncio.run(get())
+
+
+def _sync(cargohold: Cargohold, *arguments: str | Path, code: int = 0) -> Mapping[str, Any]:
+    ended = cargohold("sync", *arguments, "--json", "--quiet")
+    assert ended.code == code, ended.out + ended.err
+    found: Mapping[str, Any] = json.loads(ended.out)
+    return found
+
+
+def test_what_another_registry_has_is_served_here_and_a_second_run_copies_nothing(
+    cargohold: Cargohold, old: RegistryView, ours: LiveServer
+) -> None:
+    value = index([random_image(n, architecture=name) for n, name in ((1, "amd64"), (2, "arm64"))])
+    signature = artifact(b"signature", "application/vnd.test", subject=value.manifest)
+    _put(old.address, "pull/app", value, "v1", "latest")
+    _put(old.address, "pull/app", signature)
+
+    first = _sync(cargohold, f"{old.address}/pull/app", "--to", "mirror", "--root", ours.root)
+    second = _sync(cargohold, f"{old.address}/pull/app", "--to", "mirror", "--root", ours.root)
+
+    assert [(image["tags"], image["status"]) for image in first["images"]] == [(["latest", "v1"], "copied")]
+    assert (second["unchanged"], second["copied"], second["bytes"]) == (1, 0, 0)
+    view = RegistryView(ours.address)
+    for tag in ("v1", "latest"):
+        assert view.manifest("mirror/pull/app", tag).data == value.manifest.data
+    for image in value.images:
+        for content in image.blobs:
+            assert view.blob("mirror/pull/app", content.digest) == content.data
+    referrers = view.http.get(f"/v2/mirror/pull/app/referrers/{value.manifest.digest}").json()["manifests"]
+    assert [entry["digest"] for entry in referrers] == [signature.manifest.digest]
+    view.close()
+
+
+def test_tags_are_chosen_by_pattern_range_and_number(cargohold: Cargohold, old: RegistryView, tmp_path: Path) -> None:
+    for number, tag in enumerate(("1.0.0", "1.1.0", "1.2.0", "2.0.0", "2.1.0-rc1", "edge")):
+        _put(old.address, "choose/app", random_image(10 + number, layers=1, layer_size=1000), tag)
+    source = f"{old.address}/choose/app"
+
+    images = _sync(
+        cargohold, source, "--semver", "<3", "--newest", "2", "--exclude", "*-rc*", "--root", tmp_path, "--dry-run"
+    )["images"]
+
+    assert {tag for image in images for tag in image["tags"]} == {"2.0.0", "1.2.0"}
+    assert not (tmp_path / "docker").exists()
+
+
+def test_one_platform_of_an_index_is_served(cargohold: Cargohold, old: RegistryView, ours: LiveServer) -> None:
+    images = [random_image(n, architecture=name) for n, name in ((20, "amd64"), (21, "arm64"))]
+    value = index(images)
+    _put(old.address, "platforms/app", value, "v1")
+
+    _sync(cargohold, f"{old.address}/platforms/app:v1", "--platform", "linux/arm64", "--root", ours.root)
+
+    view = RegistryView(ours.address)
+    assert view.manifest("platforms/app", "v1").data == value.manifest.data
+    assert view.manifest("platforms/app", images[1].manifest.digest).data == images[1].manifest.data
+    assert view.http.get(f"/v2/platforms/app/manifests/{images[0].manifest.digest}").status_code == 404
+    view.close()
+
+
+def test_the_storage_is_pushed_to_a_registry_behind_logins_as_the_settings_say(
+    cargohold: Cargohold, behind_logins: Guarded, ours: LiveServer, tmp_path: Path
+) -> None:
+    image = random_image(30)
+    _put(ours.address, "push/app", image, "v1")
+    settings = tmp_path / "cargohold.yml"
+    password = tmp_path / "password"
+    password.write_text(PASSWORDS["alice"])
+    settings.write_text(
+        f"storage: {{root: {ours.root}}}\n"
+        f"upstreams: [{{name: there, url: '{behind_logins.address}', username: alice, password_file: {password}}}]\n"
+        "sync:\n"
+        f"  copies: [{{source: storage, target: '{behind_logins.address}/team', repositories: ['push/*']}}]\n"
+    )
+
+    report = _sync(cargohold, "--config", settings)
+
+    assert [(image["target"], image["status"]) for image in report["images"]] == [
+        (f"{behind_logins.address}/team/push/app", "copied")
+    ]
+    assert _get(behind_logins.address, "team/push/app", "v1", _ALICE) == image.manifest.data
+
+
+def test_a_file_of_skopeo_is_read_as_it_is(
+    cargohold: Cargohold, behind_logins: Guarded, old: RegistryView, tmp_path: Path
+) -> None:
+    for number, tag in enumerate(("1.10", "1.9", "2.0")):
+        _put(behind_logins.address, "team/redis", random_image(40 + number, layers=1), tag, login=_ALICE)
+    for number, tag in enumerate(("1.13.1-perl", "1.13.2-perl", "1.13.2")):
+        _put(old.address, "skopeo/nginx", random_image(50 + number, layers=1), tag)
+    _put(old.address, "skopeo/busybox", random_image(60, layers=1), "a", "b")
+    file = tmp_path / "sync.yml"
+    file.write_text(
+        f"""
+{behind_logins.address}:
+    images:
+        team/redis:
+            - 1.10
+            - "2.0"
+    credentials:
+        username: alice
+        password: {PASSWORDS["alice"]}
+{old.address}:
+    tls-verify: false
+    images:
+        skopeo/busybox: []
+    images-by-tag-regex:
+        skopeo/nginx: ^1\\.13\\.[12]-perl$
+"""
+    )
+
+    report = _sync(cargohold, "--from-file", file, "--to", "mirror/{base}", "--root", tmp_path / "data")
+
+    assert {(image["target"], *image["tags"]) for image in report["images"]} == {
+        ("mirror/redis", "1.10"),
+        ("mirror/redis", "2.0"),
+        ("mirror/busybox", "a", "b"),
+        ("mirror/nginx", "1.13.1-perl"),
+        ("mirror/nginx", "1.13.2-perl"),
+    }
+
+
+def test_a_layout_is_loaded_and_what_it_has_is_served(cargohold: Cargohold, ours: LiveServer, tmp_path: Path) -> None:
+    image = random_image(70)
+    write_oci_layout(tmp_path / "layout", {"v1": image})
+
+    report = _sync(cargohold, f"oci:{tmp_path / 'layout'}", "--to", "loaded", "--root", ours.root)
+
+    assert [image["target"] for image in report["images"]] == ["loaded/layout"]
+    view = RegistryView(ours.address)
+    assert view.manifest("loaded/layout", "v1").data == image.manifest.data
+    view.close()
+
+
+def test_one_image_that_fails_is_named_and_the_others_are_brought(
+    cargohold: Cargohold, old: RegistryView, tmp_path: Path
+) -> None:
+    broken = random_image(80)
+    _put(old.address, "fail/app", random_image(81), "good")
+    _put(old.address, "fail/app", broken, "bad")
+    old.http.delete(f"/v2/fail/app/blobs/{broken.layers[0].digest}").raise_for_status()
+
+    report = _sync(cargohold, f"{old.address}/fail/app", f"{old.address}/fail/nowhere", "--root", tmp_path, code=1)
+
+    there = {(image["source"].partition("/")[2], *image["tags"], image["status"]) for image in report["images"]}
+    assert there == {
+        ("fail/app", "good", "copied"),
+        ("fail/app", "bad", "failed"),
+        ("fail/nowhere", "failed"),
+    }
+
+
+def test_dockers_logins_are_used(
+    cargohold: Cargohold, behind_logins: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"auths": {behind_logins.address: {"username": "alice", "password": PASSWORDS["alice"]}}})
+    )
+
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    ended = cargohold("sync", f"{behind_logins.address}/team/none", "--root", tmp_path)
+
+    assert f"failed: {behind_logins.address}/team/none: there is no repository team/none" in ended.out
+    assert "cargohold: 1 images, or lists of them, failed; the others were brought" in ended.err
+    assert ended.code == 1
+
+
+def test_a_server_synchronises_by_itself(old: RegistryView, tmp_path: Path) -> None:
+    image = random_image(90, layers=1)
+    _put(old.address, "auto/app", image, "v1")
+    settings = tmp_path / "cargohold.yml"
+    settings.write_text(
+        f"sync: {{interval_seconds: 0.5, copies: [{{source: '{old.address}', target: m, repositories: [auto/app]}}]}}\n"
+    )
+
+    with live_server(tmp_path, arguments=["--config", str(settings)]) as server:
+        deadline = time.monotonic() + 50
+        while "sync brought 1 of 1 images" not in server.tail() and time.monotonic() < deadline:
+            time.sleep(0.05)  # between two looks at another process
+        view = RegistryView(server.address)
+        assert view.manifest("m/auto/app", "v1").data == image.manifest.data, server.tail()
+        view.close()

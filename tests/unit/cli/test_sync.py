@@ -1,0 +1,149 @@
+"""What `cargohold sync` is told to bring, and what it says of words that mean nothing."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings
+from config.upstreams import UpstreamSettings
+from registry.cli.failure import Failure
+from registry.cli.sync_sources import Choice, copy_of, gather
+from tests.images import random_image, write_oci_layout
+from tests.unit.cli.conftest import Cargohold
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "repository", "tags"),
+    [
+        ("docker.io/alpine:3.20", "docker.io", "library/alpine", ("3.20",)),
+        ("docker.io/grafana/**", "docker.io", "grafana/**", ()),
+        ("registry.lan:5000/a/b", "registry.lan:5000", "a/b", ()),
+        ("registry.lan/a/*:v1.*", "registry.lan", "a/*", ("v1.*",)),
+        (f"registry.lan/a@sha256:{'a' * 64}", "registry.lan", "a", (f"sha256:{'a' * 64}",)),
+        (f"registry.lan/a:v1@sha256:{'a' * 64}", "registry.lan", "a", (f"sha256:{'a' * 64}",)),
+        ("team/**", "storage", "team/**", ()),
+        ("app:5000", "storage", "app", ("5000",)),
+        ("oci:/media/images", "oci:/media/images", "**", ()),
+    ],
+)
+def test_a_source_is_read_as_an_image_or_a_pattern(
+    text: str, source: str, repository: str, tags: tuple[str, ...]
+) -> None:
+    found = copy_of(text, Choice("mirror"))
+
+    assert (found.source, found.repositories, found.tags, found.target) == (source, (repository,), tags, "mirror")
+
+
+def test_a_list_has_a_source_a_line_and_comments(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("# ours\n\ndocker.io/library/a:1  # one\nquay.io/b/c\n")
+
+    _, copies = gather(Settings(), (), tmp_path / "list", Choice(newest=2))
+
+    assert [(copy.source, *copy.repositories, copy.newest) for copy in copies] == [
+        ("docker.io", "library/a", 2),
+        ("quay.io", "b/c", 2),
+    ]
+
+
+def test_a_file_of_skopeo_gives_copies_and_registries(tmp_path: Path) -> None:
+    (tmp_path / "sync.yml").write_text(
+        "docker.io:\n  images:\n    busybox:\n    redis: [1.10]\n  images-by-semver: {alpine: '>= 3.12.0'}\n"
+        "quay.io:\n  tls-verify: false\n  cert-dir: /certs\n  images-by-tag-regex: {a/b: ^v1}\n"
+        "  credentials: {username: john, password: this is a secret}\n"
+    )
+    known = UpstreamSettings(name="hub", url="docker.io", username="me", password=SecretStr("x"))
+
+    settings, copies = gather(Settings(upstreams=(known,)), (), tmp_path / "sync.yml", Choice("mirror"))
+
+    assert [(copy.source, *copy.repositories, copy.tags, copy.semver) for copy in copies] == [
+        ("docker.io", "library/busybox", (), ""),
+        ("docker.io", "library/redis", ("1.10",), ""),
+        ("docker.io", "library/alpine", (), ">= 3.12.0"),
+        ("quay.io", "a/b", ("/^v1/",), ""),
+    ]
+    quay, hub = settings.upstreams
+    assert (quay.username, quay.verify_tls, quay.ca_file) == ("john", False, Path("/certs"))
+    assert hub == known
+    assert "secret" not in repr(quay)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("[]", "the file"),
+        ("x.io: {images: 7}", "x.io.images"),
+        ("x.io: {image: {}}", "x.io.image"),
+        ("x.io: {credentials: {username: a}}", "x.io.credentials.password"),
+        ("x.io: {images-by-semver: {a: newest}}", "is not a range of versions"),
+        ("x.io: {images-by-tag-regex: {a: '('}}", "in this regular expression"),
+        ("x.io: {images: {A: []}}", "x.io A"),
+        ("", "nothing to bring"),
+    ],
+)
+def test_a_file_of_skopeo_that_means_nothing_is_refused_with_the_place(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "sync.yml").write_text(text)
+
+    with pytest.raises(Failure, match=message):
+        gather(Settings(), (), tmp_path / "sync.yml", Choice())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is nothing to bring"),
+        (["--newest", "3"], "no SOURCE of what"),
+        (["registry.lan/"], "names no repository"),
+        (["registry.lan/a", "--semver", "newest"], "is not a range of versions"),
+        (["registry.lan/a", "--tag", "/(/"], "in this regular expression"),
+        (["registry.lan/a", "--platform", "arm"], "is not a platform"),
+        (["registry.lan/a", "--to", "{user}"], "in braces stand"),
+        (["registry.lan/a", "--to", "Mirror"], "is not a repository name"),
+        (["registry.lan/a@sha256:12"], "sha256 digest has 64"),
+        (["registry.lan/A"], "registry.lan A"),
+        (["--from-file", "not-there"], "cannot be read"),
+        (["--from-file", "not-there.yml"], "cannot be read"),
+    ],
+)
+def test_words_that_mean_nothing_are_named_and_nothing_is_done(
+    cargohold: Cargohold, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    ended = cargohold("sync", *arguments, "--root", tmp_path / "data")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_layout_is_brought_with_a_line_for_each_image(cargohold: Cargohold, tmp_path: Path) -> None:
+    write_oci_layout(tmp_path / "app", {"v1": random_image(1), "v2": random_image(2)})
+    arguments = ["sync", f"oci:{tmp_path / 'app'}", "--root", str(tmp_path / "data"), "--quiet"]
+
+    planned = cargohold(*arguments, "--dry-run")
+    done = cargohold(*arguments)
+    again = cargohold(*arguments)
+
+    assert planned.out.count("would copy app:v") == 2
+    assert (
+        done.out.splitlines()[-1]
+        == f"copied 2 images with {done.out.split()[-7].rstrip(',')}, tagged 0, 0 unchanged, 0 failed"
+    )
+    assert again.out == "copied 0 images with 0B, tagged 0, 2 unchanged, 0 failed\n"
+    assert (planned.code, done.code, again.code) == (0, 0, 0)
+
+
+def test_what_is_no_layout_is_named(cargohold: Cargohold, tmp_path: Path) -> None:
+    ended = cargohold("sync", f"oci:{tmp_path}", "--root", tmp_path / "data")
+
+    assert ended.code == 1
+    assert "there is no oci-layout in it" in ended.out
+
+
+def test_copies_of_the_settings_are_checked_with_their_place(cargohold: Cargohold, tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text("sync:\n  copies:\n    - source: registry.lan\n      tags: ['/(/']\n")
+
+    ended = cargohold("config", "check", tmp_path / "c.yml")
+
+    assert ended.code == 2
+    assert "c.yml:3:7: sync.copies.0: /(/" in ended.err
