@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from registry.content.errors import PlaceUnavailable
 from storage_backends.sendable import ByteStream
 
-_BLOCK = 512 * 1024
+_BLOCK = 256 * 1024
 _HELD_BACK = 64 * 1024
 
 
@@ -77,7 +77,7 @@ class GrowingBlob:
     async def _blocks(self, fd: int, offset: int, end: int) -> AsyncGenerator[bytes, None]:
         while offset < end:
             limit = min(await self._beyond(offset), end)
-            block = await asyncio.to_thread(os.pread, fd, min(_BLOCK, limit - offset), offset)
+            block = await _read(fd, min(_BLOCK, limit - offset), offset)
             if not block:
                 raise PlaceUnavailable("what was fetched is gone before it could be sent; try again")
             offset += len(block)
@@ -96,6 +96,18 @@ class GrowingBlob:
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+async def _read(fd: int, count: int, offset: int) -> bytes:
+    """Up to `count` bytes. In a thread if they have to come from the disk, which what was just written hardly ever has
+    to; otherwise a thread costs more than reading.
+    """
+    buffer = bytearray(count)
+    try:
+        found = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except OSError:  # not in memory, or a filesystem that cannot tell
+        return await asyncio.to_thread(os.pread, fd, count, offset)
+    return bytes(memoryview(buffer)[:found])
 
 
 class _Closing:

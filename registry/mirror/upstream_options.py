@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpcore
 import httpx
 
 from registry import __version__
@@ -12,6 +13,8 @@ from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import CredentialsInvalid
 
 _IDLE_CONNECTIONS = 16
+# httpcore reads 64 KiB at a time, and what that costs each time is most of what a download costs
+httpcore.AsyncHTTP11Connection.READ_NUM_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
