@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from config.fields import AnySeconds, ByteCount, Seconds, Section, Words
+from config.fields import AnySeconds, ByteCount, LongSeconds, Seconds, Section, Words
 
 
 def _prefix(text: str) -> str:
@@ -39,3 +39,11 @@ class MirrorSettings(Section):
     signatures: bool = True
     max_blob_bytes: ByteCount = 0
     max_downloads: Annotated[int, Field(ge=1)] = 16
+    keep_seconds: AnySeconds = 0
+    max_bytes: ByteCount = 0
+    eviction_interval_seconds: LongSeconds = 3600
+
+    @property
+    def evicts(self) -> bool:
+        """True if what was fetched goes by itself."""
+        return bool(self.sources and (self.keep_seconds or self.max_bytes))

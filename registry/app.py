@@ -23,7 +23,7 @@ from registry.api.locations import Locations
 from registry.api.options import ApiOptions
 from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
-from registry.app_cleanup import run_in_child
+from registry.app_cleanup import collection_interval, run_in_child
 from registry.app_mirror import MirrorParts, mirror_names
 from registry.app_storage import build_backend
 from registry.cleanup import gc, scrub_turn
@@ -165,8 +165,10 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
         count = await backend.expire_uploads(keyspace.UPLOADS, settings.storage.upload_lifetime_seconds)
         return f"removed {count} abandoned uploads" if count else ""
 
+    interval = collection_interval(settings)
+
     async def collect_garbage() -> str:
-        if await is_due(backend, gc.WORK, settings.cleanup.interval_seconds, settings.cleanup.lease_seconds):
+        if await is_due(backend, gc.WORK, interval, settings.cleanup.lease_seconds):
             await run_in_child("garbage collection", settings)
         return ""
 
@@ -183,8 +185,8 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
         Chore("removing abandoned uploads", expire_uploads, _HOUR),
         Chore("writing down what was pulled", write_pulls, _PULLS_SECONDS, at_end=True),
     ]
-    if settings.cleanup.interval_seconds:
-        chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, settings.cleanup.interval_seconds)))
+    if interval:
+        chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, interval)))
     if settings.cleanup.scrub_interval_seconds:
         chores.append(Chore("scrubbing", scrub, min(_MINUTE, settings.cleanup.scrub_interval_seconds)))
     return [*chores, *_sync_chores(settings, backend)]

@@ -15,7 +15,12 @@ from typing import Literal
 from config.settings import Settings
 from registry.app_auth import build_policy_source
 from registry.app_storage import build_backend
+from registry.cleanup.eviction import CacheLimits, Eviction
 from registry.cleanup.gc import Collection, Options
+from registry.cleanup.image_removal import ImageRemoval
+from registry.cleanup.image_removal import Options as RemovalOptions
+from registry.cleanup.pace import Pace
+from registry.cleanup.prune import Prune
 from registry.cleanup.scrub import Options as ScrubOptions
 from registry.cleanup.scrub import Scrub
 from registry.cleanup.scrub_turn import ScrubBusy, TurnLost
@@ -85,7 +90,46 @@ def run_child(further: Mapping[Work, Callable[[Settings], Coroutine[None, None, 
         _log.error("%s failed; the next one goes on: %s", work, error)
 
 
+def collection_interval(settings: Settings) -> float:
+    """Every how many seconds garbage is collected; 0 for never. What is evicted from mirrors makes room only then."""
+    intervals = [settings.cleanup.interval_seconds]
+    if settings.mirror.evicts:
+        intervals.append(settings.mirror.eviction_interval_seconds)
+    return min((interval for interval in intervals if interval), default=0.0)
+
+
+def cache_limits(settings: Settings) -> CacheLimits:
+    """What of the repositories that mirror others stays."""
+    mirror = settings.mirror
+    patterns = [f"{source.prefix}/**" for source in mirror.sources]
+    return CacheLimits(patterns, mirror.keep_seconds, mirror.max_bytes)
+
+
+async def _evict(settings: Settings) -> None:
+    """Remove what was fetched from elsewhere and nobody uses, or has room for."""
+    backend, grace = build_backend(settings), settings.cleanup.grace_seconds
+    pace = Pace(settings.cleanup.share)
+    now = await storage_time(backend)
+    filters = await Eviction(backend, cache_limits(settings), pace.rest).filters(now)
+    if filters is None:
+        return
+    options = RemovalOptions(grace, for_good=True, lease=settings.cleanup.lease_seconds, share=settings.cleanup.share)
+    chooser = Prune(backend, filters, immutable_tags(settings), grace, every=True)
+    removal = ImageRemoval(backend, chooser, options, holder())
+    async for _ in removal.run():
+        pass
+    for note in removal.removed.notes:
+        _log.warning("eviction: %s", note)
+    going, freed = len(removal.removed.going), removal.removed.freed
+    if going:
+        _log.info(
+            "%d images that were fetched from elsewhere have gone; collecting garbage frees %d bytes", going, freed
+        )
+
+
 async def _collect(settings: Settings) -> None:
+    if settings.mirror.evicts:
+        await _evict(settings)
     work = Collection(build_backend(settings), gc_options(settings), holder())
     async for _ in work.run():
         pass
