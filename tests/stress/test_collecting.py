@@ -1,4 +1,4 @@
-"""Pushes, mounts, retags, deletions and kills against collectors and prunes that never rest and grant no grace.
+"""Pushes, mounts, retags, deletions and kills against collectors, prunes, repairs and scrubs that grant no grace.
 
 Every image whose push was acknowledged and that is still tagged pulls whole, all the time; and in the end a collection
 leaves exactly the bytes and links that the tags need. `CARGOHOLD_STRESS_SECONDS` makes a run longer or shorter.
@@ -37,34 +37,45 @@ from tests.wire.wire import Wire
 
 _SECONDS = float(os.environ.get("CARGOHOLD_STRESS_SECONDS", "0"))
 _PUSHERS = 5
+_LEFT_BY_KILLS = {"", "link without bytes", "stale entry", "history without tag"}
+"""All that may be wrong: what a killed push, deletion or collection has begun."""
 
 
 class Collectors:
-    """Two processes that collect, one of them at a time; `kill` ends one of them the hard way and starts another."""
+    """Processes that clean up; `replace` ends one of them the hard way and starts another."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], log: Path, programs: Sequence[str]) -> None:
+        self.programs = programs
         self._environment = environment
         self._log = log
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(self) -> None:
-        """One more."""
+    def start(self, number: int) -> None:
+        """Start one of the programs."""
         with self._log.open("ab") as out:
-            command = [sys.executable, "-m", "tests.stress.collector"]
+            command = [sys.executable, "-m", f"tests.stress.{self.programs[number]}"]
             environment = {**os.environ, **self._environment}
-            self._running.append(subprocess.Popen(command, stdout=out, stderr=out, env=environment))
+            self._running[number] = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
 
-    def kill(self, number: int) -> None:
-        """SIGKILL."""
+    def replace(self, number: int) -> None:
+        """SIGKILL, and another one."""
+        self._kill(number)
+        self.start(number)
+
+    def stop(self) -> None:
+        """End all."""
+        for number in list(self._running):
+            self._kill(number)
+
+    def _kill(self, number: int) -> None:
         process = self._running.pop(number)
         assert process.poll() is None, self._log.read_text()[-2000:]
         process.kill()
         process.wait()
 
-    def stop(self) -> None:
-        """End all."""
-        while self._running:
-            self.kill(0)
+    def checks(self) -> list[str]:
+        """What each check has found."""
+        return [line for line in self._log.read_text().splitlines() if line.startswith("checked")]
 
     def cycles(self) -> list[str]:
         """A line for each cycle that came to its end."""
@@ -77,11 +88,13 @@ class Collectors:
 
 
 @contextmanager
-def _collecting(environment: Mapping[str, str], log: Path) -> Iterator[Collectors]:
-    collectors = Collectors(environment, log)
+def _collecting(
+    environment: Mapping[str, str], log: Path, programs: Sequence[str] = ("collector", "collector")
+) -> Iterator[Collectors]:
+    collectors = Collectors(environment, log, programs)
     try:
-        for _ in range(2):
-            collectors.start()
+        for number in range(len(programs)):
+            collectors.start(number)
         yield collectors
     finally:
         collectors.stop()
@@ -116,8 +129,7 @@ def _kill_something(
     servers: Sequence[LiveServer], collectors: Collectors, chance: random.Random, *, workers: bool
 ) -> None:
     if chance.random() < 0.5:
-        collectors.kill(chance.randrange(2))
-        collectors.start()
+        collectors.replace(chance.randrange(len(collectors.programs)))
     elif workers:
         [server] = servers
         assert server.process is not None
@@ -223,6 +235,24 @@ def test_on_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert sum(pusher.counts["began again"] for pusher in pushers), "no collection ever met a push"
         assert collectors.pruned() > 0
         collectors.stop()
+        monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", str(tmp_path / "data"))
+        _finish(build_backend(load()), pushers)
+
+
+@pytest.mark.timeout(600)
+def test_repairs_and_scrubs_beside_pushes_and_collections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"CARGOHOLD_STORAGE__ROOT": str(tmp_path / "data"), "CARGOHOLD_CLEANUP__GRACE_SECONDS": "0"}
+    with (
+        live_server(tmp_path, arguments=["--workers", "2"], environment=environment) as server,
+        _collecting(environment, tmp_path / "log", ("collector", "checker")) as collectors,
+    ):
+        pushers = _pushers([server])
+        _run([server], collectors, pushers, _SECONDS or 20, workers=True)
+        checks = collectors.checks()
+        collectors.stop()
+        assert checks, "nothing was ever checked"
+        assert {check.partition(";")[0] for check in checks} == {"checked 0 damaged"}
+        assert {kind for check in checks for kind in check.partition("; ")[2].split(", ")} <= _LEFT_BY_KILLS
         monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", str(tmp_path / "data"))
         _finish(build_backend(load()), pushers)
 
