@@ -26,13 +26,19 @@ Answer = dict[str, Any]
 
 
 class Bucket:
-    """The bucket that the options name. Keys are the contract's; the prefix comes before them here."""
+    """The bucket that the options name. Keys are the contract's; the prefix comes before them here.
+
+    Making one raises `Misconfigured` if the options cannot be used; no request is made.
+    """
 
     def __init__(self, options: S3Options) -> None:
         self.options = options
-        self._client = _client(options, options.endpoint)
         public = options.public_endpoint
-        self._public = _client(options, public) if public else self._client
+        try:
+            self._client = _client(options, options.endpoint)
+            self._public = _client(options, public) if public else self._client
+        except Exception as error:
+            raise self._translated(error, "connecting", options.bucket) from error
         self._alone = threading.Lock()
 
     def call(self, operation: str, key: str, **arguments: object) -> Answer:
@@ -186,6 +192,15 @@ def etag_of(answer: Answer) -> str:
     return str(answer.get("ETag", ""))
 
 
+def _addressing(options: S3Options, endpoint: str | None) -> str:
+    """Where the bucket stands in an address. Left to itself boto3 signs URLs for the endpoint of all regions, which
+    sends clients of the newer ones elsewhere, where the signature is not good.
+    """
+    if options.addressing == "auto" and not endpoint and "." not in options.bucket:
+        return "virtual"
+    return options.addressing
+
+
 def _client(options: S3Options, endpoint: str | None) -> Any:
     """A client; where keys come from is decided by the options, else as every AWS program does."""
     keys = options.credentials
@@ -203,7 +218,7 @@ def _client(options: S3Options, endpoint: str | None) -> Any:
         verify=options.ca_file,
         config=Config(
             signature_version="s3v4",
-            s3={"addressing_style": options.addressing},
+            s3={"addressing_style": _addressing(options, endpoint)},
             retries={"mode": "standard", "total_max_attempts": options.attempts},
             connect_timeout=options.connect_timeout,
             read_timeout=options.read_timeout,

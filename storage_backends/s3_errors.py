@@ -12,6 +12,8 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
+    SSLError,
 )
 
 from storage_backends.errors import Misconfigured, NotFound, StorageError, StorageFull, Unavailable, VersionMismatch
@@ -57,7 +59,11 @@ def translate(error: Exception, operation: str, key: str) -> StorageError:
     _log.warning("S3 %s of %r failed: %s%s", operation, key, error, _request_id(error))
     if code in _REMEDIES:
         return Misconfigured(f"the storage refuses {operation}: {code}; {_REMEDIES[code]}")
-    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Misconfigured(
+            f"the storage's certificate is not trusted ({error}): name its authority in storage.s3.ca_file"
+        )
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError | ProfileNotFound):
         return Misconfigured(f"the storage cannot be used: {error}; see docs/scaling.md for where keys are looked for")
     return _passing(code or type(error).__name__, operation)
 
