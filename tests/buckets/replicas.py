@@ -119,7 +119,7 @@ def _nginx(directory: Path, servers: Sequence[LiveServer]) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/v2/", trust_env=False).status_code == 200
+        return httpx.get(f"{url}/v2/", trust_env=False).status_code in {200, 401}
     except httpx.TransportError:
         return False
 

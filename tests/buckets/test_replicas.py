@@ -1,7 +1,11 @@
 """Three replicas over one bucket, requests sprayed over all of them: one is as good as another, and one may die."""
 
+import base64
+import os
 import re
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +20,7 @@ from tests.buckets.gateway import Gateway
 from tests.buckets.proxy import Proxy
 from tests.buckets.replicas import COUNTED, Replicas, bucket_settings, three_replicas
 from tests.images import Image, all_contents, random_bytes, random_image
+from tests.live_server import cargohold_command
 from tests.wire.repository import Repository, digest_of
 from tests.wire.wire import Wire
 
@@ -148,3 +153,32 @@ def test_of_two_chunks_at_the_same_moment_one_is_kept(replicas: Replicas, proxy:
     winner = next(n for n, reply in enumerate(replies) if reply.status == 202)
     kept = bytes([winner]) * 1000
     assert repositories[2].finish(location, digest_of(kept)).status == 201
+
+
+@pytest.mark.timeout(120)
+def test_who_is_shut_out_is_out_on_all_replicas_within_seconds(
+    tmp_path: Path, gateway: Gateway, proxy: Proxy, bucket: str
+) -> None:
+    settings = bucket_settings(gateway, proxy.endpoint, bucket) | {"CARGOHOLD_AUTH__ENABLED": "true"}
+
+    def cargohold(*arguments: str) -> str:
+        command = [*cargohold_command(), *arguments]
+        return subprocess.run(
+            command, env={**os.environ, **settings}, check=True, capture_output=True, text=True
+        ).stdout
+
+    robot = cargohold("token", "create", "--name", "ci", "--scope", "team/*:pull,push", "--expires", "1h").strip()
+    basic = {"Authorization": f"Basic {base64.b64encode(f'ci:{robot}'.encode()).decode()}"}
+    with three_replicas(tmp_path, settings) as replicas:
+        wires = [Wire(server.url) for server in replicas.servers]
+        reply = wires[0].call("GET", "/auth/token?scope=repository:team/app:push", headers=basic)
+        bearer = {"Authorization": f"Bearer {reply.json['token']}"}
+        for headers in (basic, bearer):
+            assert [wire.call("GET", "/v2/", headers=headers).status for wire in wires] == [200, 200, 200]
+
+        cargohold("token", "revoke", "ci")
+        deadline = time.monotonic() + 10
+        while any(
+            wire.call("GET", "/v2/", headers=headers).status == 200 for wire in wires for headers in (basic, bearer)
+        ):
+            assert time.monotonic() < deadline
