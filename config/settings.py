@@ -15,6 +15,7 @@ from config.auth import AuthSettings
 from config.cleanup import CleanupSettings
 from config.fields import ByteCount, FileMode, FilePath, Listen, Networks, Seconds, Section, Url
 from config.mirror import MirrorSettings
+from config.retention import RetentionSettings
 from config.storage import StorageSettings
 from config.sync import SyncSettings
 from config.upstreams import UpstreamSettings
@@ -92,6 +93,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     registry: RegistrySettings = RegistrySettings()
     cleanup: CleanupSettings = CleanupSettings()
+    retention: RetentionSettings = RetentionSettings()
     auth: AuthSettings = AuthSettings()
     access: AccessSettings = AccessSettings()
     upstreams: Annotated[tuple[UpstreamSettings, ...], Field(strict=False)] = ()

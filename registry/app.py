@@ -5,8 +5,9 @@ The only place where parts are wired together, and where settings and constructo
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -23,7 +24,7 @@ from registry.api.locations import Locations
 from registry.api.options import ApiOptions
 from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
-from registry.app_cleanup import collection_interval, run_in_child
+from registry.app_cleanup import RETENTION, Work, collection_interval, run_in_child
 from registry.app_mirror import MirrorParts, mirror_names
 from registry.app_storage import build_backend
 from registry.cleanup import gc, scrub_turn
@@ -165,41 +166,35 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
         count = await backend.expire_uploads(keyspace.UPLOADS, settings.storage.upload_lifetime_seconds)
         return f"removed {count} abandoned uploads" if count else ""
 
-    interval = collection_interval(settings)
-
-    async def collect_garbage() -> str:
-        if await is_due(backend, gc.WORK, interval, settings.cleanup.lease_seconds):
-            await run_in_child("garbage collection", settings)
-        return ""
-
-    async def scrub() -> str:
-        if await scrub_turn.is_due(backend, settings.cleanup.scrub_interval_seconds, settings.cleanup.lease_seconds):
-            await run_in_child("scrub", settings)
-        return ""
-
     async def write_pulls() -> str:
         await registry.pulls.write()
         return ""
 
-    chores = [
+    return [
         Chore("removing abandoned uploads", expire_uploads, _HOUR),
         Chore("writing down what was pulled", write_pulls, _PULLS_SECONDS, at_end=True),
+        *_background_work(settings, backend),
     ]
-    if interval:
-        chores.append(Chore("garbage collection", collect_garbage, min(_MINUTE, interval)))
-    if settings.cleanup.scrub_interval_seconds:
-        chores.append(Chore("scrubbing", scrub, min(_MINUTE, settings.cleanup.scrub_interval_seconds)))
-    return [*chores, *_sync_chores(settings, backend)]
 
 
-def _sync_chores(settings: Settings, backend: StorageBackend) -> list[Chore]:
-    async def synchronise() -> str:
-        if await sync_turn.is_due(backend, settings.sync.interval_seconds, settings.cleanup.lease_seconds):
-            await run_in_child("sync", settings)
+def _background_work(settings: Settings, backend: StorageBackend) -> Iterator[Chore]:
+    """What one process among all workers and replicas does, when it is due."""
+    cleanup, retention, sync = settings.cleanup, settings.retention, settings.sync
+    works: list[tuple[Work, float, Callable[[float, float], Awaitable[bool]]]] = [
+        ("garbage collection", collection_interval(settings), partial(is_due, backend, gc.WORK)),
+        ("retention", retention.interval_seconds if retention.policies else 0, partial(is_due, backend, RETENTION)),
+        ("scrub", cleanup.scrub_interval_seconds, partial(scrub_turn.is_due, backend)),
+        ("sync", sync.interval_seconds if sync.copies else 0, partial(sync_turn.is_due, backend)),
+    ]
+
+    async def look(work: Work, interval: float, due: Callable[[float, float], Awaitable[bool]]) -> str:
+        if await due(interval, cleanup.lease_seconds):
+            await run_in_child(work, settings)
         return ""
 
-    interval = settings.sync.interval_seconds if settings.sync.copies else 0
-    return [Chore("synchronisation", synchronise, min(_MINUTE, interval))] if interval else []
+    for work, interval, due in works:
+        if interval:
+            yield Chore(work, partial(look, work, interval, due), min(_MINUTE, interval))
 
 
 def _pages(backend: StorageBackend, routes: list[Route], chores: Sequence[Chore]) -> ASGIApp:

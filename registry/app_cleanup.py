@@ -9,29 +9,38 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Literal
 
 from config.settings import Settings
 from registry.app_auth import build_policy_source
+from registry.app_retention import retention_policies
 from registry.app_storage import build_backend
+from registry.cleanup.due import done
 from registry.cleanup.eviction import CacheLimits, Eviction
 from registry.cleanup.gc import Collection, Options
 from registry.cleanup.image_removal import ImageRemoval
 from registry.cleanup.image_removal import Options as RemovalOptions
 from registry.cleanup.pace import Pace
 from registry.cleanup.prune import Prune
+from registry.cleanup.retaining import Retaining, Tell
+from registry.cleanup.retention import Decision, Policy
 from registry.cleanup.scrub import Options as ScrubOptions
 from registry.cleanup.scrub import Scrub
 from registry.cleanup.scrub_turn import ScrubBusy, TurnLost
 from registry.content.immutable_tags import Covers
 from registry.content.leases import CollectorBusy, LeaseLost, storage_time
+from registry.name_patterns import NamePattern
 from registry.ops.logs import configure_logging
 from storage_backends.errors import StorageError
 
 _log = logging.getLogger(__name__)
 _NICENESS = 19
-Work = Literal["garbage collection", "scrub", "sync"]
+RETENTION = "retention"
+"""What `due` calls it."""
+Work = Literal["garbage collection", "retention", "scrub", "sync"]
+Works = Mapping[Work, Callable[[Settings], Coroutine[None, None, None]]]
 
 
 def gc_options(settings: Settings) -> Options:
@@ -62,6 +71,29 @@ def holder() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
+def build_retention(
+    settings: Settings,
+    acts: Callable[[Policy], bool],
+    tell: Tell,
+    *,
+    share: float = 1.0,
+    for_good: bool = False,
+    dry_run: bool = False,
+) -> ImageRemoval:
+    """A run of the retention policies, of which those act that `acts` takes."""
+    backend, cleanup = build_backend(settings), settings.cleanup
+    chooser = Retaining(
+        backend,
+        retention_policies(settings),
+        immutable_tags(settings),
+        cleanup.grace_seconds,
+        acts=acts,
+        tell=tell,
+    )
+    options = RemovalOptions(cleanup.grace_seconds, for_good, cleanup.lease_seconds, share, dry_run)
+    return ImageRemoval(backend, chooser, options, holder())
+
+
 async def run_in_child(work: Work, settings: Settings) -> None:
     """Do something in a process that gives way to this one, and ends with it. The child logs what comes of it."""
     child = await asyncio.create_subprocess_exec(
@@ -75,13 +107,14 @@ async def run_in_child(work: Work, settings: Settings) -> None:
         raise
 
 
-def run_child(further: Mapping[Work, Callable[[Settings], Coroutine[None, None, None]]]) -> None:
+def run_child(further: Works) -> None:
     """The child: read from standard input what to do, do it, and log what came of it; `further` is no cleanup."""
     work, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent's
     os.nice(_NICENESS)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
-        asyncio.run({"garbage collection": _collect, "scrub": _scrub, **further}[work](settings))
+        own: Works = {"garbage collection": _collect, "retention": _retain, "scrub": _scrub}
+        asyncio.run({**own, **further}[work](settings))
     except (CollectorBusy, ScrubBusy) as busy:
         _log.debug("%s", busy)
     except (LeaseLost, TurnLost) as lost:
@@ -101,7 +134,7 @@ def collection_interval(settings: Settings) -> float:
 def cache_limits(settings: Settings) -> CacheLimits:
     """What of the repositories that mirror others stays."""
     mirror = settings.mirror
-    patterns = [f"{source.prefix}/**" for source in mirror.sources]
+    patterns = [NamePattern(f"{source.prefix}/**") for source in mirror.sources]
     return CacheLimits(patterns, mirror.keep_seconds, mirror.max_bytes)
 
 
@@ -136,6 +169,34 @@ async def _collect(settings: Settings) -> None:
     for note in work.collected.notes:
         _log.warning("garbage collection: %s", note)
     _log.info("garbage collection removed %s in %d s", work.collected, work.collected.seconds)
+
+
+async def _retain(settings: Settings) -> None:
+    """Policies that are not enabled only say how much they would remove."""
+    idle: Counter[str] = Counter()
+
+    def tell(_: str, policy: Policy, decisions: Sequence[Decision]) -> None:
+        if not policy.enabled:
+            idle[policy.name] += sum(not decision.keeps for decision in decisions)
+
+    acting = any(policy.enabled for policy in retention_policies(settings))
+    share = settings.cleanup.share
+    work = build_retention(settings, lambda policy: policy.enabled, tell, share=share, dry_run=not acting)
+    async for _ in work.run():
+        pass
+    await done(build_backend(settings), RETENTION)
+    for note in work.removed.notes:
+        _log.warning("retention: %s", note)
+    for name, count in idle.items():
+        _log.info(
+            "retention: policy %s is not enabled; it would remove %d tags and untagged images: see "
+            "`cargohold retention --dry-run`",
+            name,
+            count,
+        )
+    if acting:
+        tags, images = sum(len(one.tags) for one in work.removed.going), sum(one.whole for one in work.removed.going)
+        _log.info("retention removed %d tags and %d images with %d bytes", tags, images, work.removed.freed)
 
 
 async def _scrub(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from registry.cleanup.inventory import Inventory, Step
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.pull_times import INEXACT_SECONDS, PullTimes
+from registry.name_patterns import NamePattern
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
@@ -23,7 +24,7 @@ class CacheLimits:
     of them take together (0: any).
     """
 
-    repositories: Sequence[str]
+    repositories: Sequence[NamePattern]
     keep: float = 0.0
     most: int = 0
 

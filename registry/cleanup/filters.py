@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from auth.errors import ScopeInvalid
-from auth.patterns import check_pattern, matches
+from registry.name_patterns import NamePattern, PatternInvalid
 
 _KINDS = ("until", "label", "label!", "repository", "tag", "dangling")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
@@ -32,8 +31,8 @@ class Filters:
     until: float | None = None
     labels: Sequence[Label] = ()
     not_labels: Sequence[Label] = ()
-    repositories: Sequence[str] = ()
-    tags: Sequence[str] = ()
+    repositories: Sequence[NamePattern] = ()
+    tags: Sequence[NamePattern] = ()
     dangling: bool | None = None
 
     @property
@@ -43,11 +42,11 @@ class Filters:
 
     def takes_repository(self, name: str) -> bool:
         """True if it asks for this repository."""
-        return not self.repositories or any(matches(pattern, name) for pattern in self.repositories)
+        return not self.repositories or any(pattern.fits(name) for pattern in self.repositories)
 
     def takes_tags(self, tags: Sequence[str]) -> bool:
         """True if it asks for an image with these tags: for each of them, for they all go."""
-        return not self.tags or (bool(tags) and all(any(_tag_fits(one, tag) for one in self.tags) for tag in tags))
+        return not self.tags or (bool(tags) and all(any(one.fits(tag) for one in self.tags) for tag in tags))
 
     def takes_labels(self, labels: Set[tuple[str, str]]) -> bool:
         """True if it asks for an image with these labels."""
@@ -74,8 +73,8 @@ def parse_filters(texts: Sequence[str], now: Callable[[], float] = time.time) ->
         until=parse_until(found["until"][0], now()) if found["until"] else None,
         labels=[parse_label(text) for text in found["label"]],
         not_labels=[parse_label(text) for text in found["label!"]],
-        repositories=[_pattern(text) for text in found["repository"]],
-        tags=[_tag_pattern(text) for text in found["tag"]],
+        repositories=[_pattern("repository", text) for text in found["repository"]],
+        tags=[_pattern("tag", text) for text in found["tag"]],
         dangling=parse_truth(found["dangling"][0]) if found["dangling"] else None,
     )
 
@@ -119,32 +118,11 @@ def has_label(labels: Set[tuple[str, str]], label: Label) -> bool:
     return any(name == key for name, _ in labels) if value is None else (key, value) in labels
 
 
-def _pattern(text: str) -> str:
+def _pattern(kind: str, text: str) -> NamePattern:
     try:
-        return check_pattern(text)
-    except ScopeInvalid as error:
-        raise FilterInvalid(f"repository={text}: {error}") from error
-
-
-def _tag_pattern(text: str) -> str:
-    if _is_expression(text):
-        try:
-            re.compile(text[1:-1])
-        except re.error as error:
-            raise FilterInvalid(f"tag={text}: {error} in this regular expression") from error
-    elif set(text) & set("/\\[]{}()|^$"):
-        raise FilterInvalid(f"tag={text}: write a name with * and ?, or a regular expression in slashes: /^v[0-9]+$/")
-    return text
-
-
-def _is_expression(text: str) -> bool:
-    return len(text) > 2 and text.startswith("/") and text.endswith("/")
-
-
-def _tag_fits(pattern: str, tag: str) -> bool:
-    if _is_expression(pattern):
-        return re.search(pattern[1:-1], tag) is not None
-    return matches(pattern, tag)
+        return NamePattern.parse(text)
+    except PatternInvalid as error:
+        raise FilterInvalid(f"{kind}={text}: {error}") from error
 
 
 def parse_truth(text: str) -> bool:

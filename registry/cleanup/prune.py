@@ -38,7 +38,7 @@ class Prune:
         old = {
             digest
             for digest, image in found.images.items()
-            if image.pushed < now - self.grace and not is_immutable(self.immutable, image)
+            if image.pushed < now - self.grace and not is_immutable(self.immutable, image.repository, image.tags)
         }
         chosen = {digest for digest in found.roots & old if await self._fits(found, found.images[digest])}
         unused = await self._unused(found, found.below(chosen) & old, now)
@@ -81,12 +81,12 @@ class Prune:
         return since is not None and max(image.pushed, pulled, since) < until
 
 
-def is_immutable(covers: Covers, image: Image) -> bool:
-    """True if one of its tags is immutable, or if nobody can have said so of this repository."""
-    if not image.tags:
+def is_immutable(covers: Covers, repository: str, tags: Sequence[str]) -> bool:
+    """True if one of the tags is immutable, or if nobody can have said so of this repository."""
+    if not tags:
         return False
     try:
-        covered = covers(RepositoryName.parse(image.repository))
+        covered = covers(RepositoryName.parse(repository))
     except NameInvalid:
         return True
-    return covered is not None and any(covered(tag) for tag in image.tags)
+    return covered is not None and any(covered(tag) for tag in tags)

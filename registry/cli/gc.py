@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 
 if TYPE_CHECKING:
+    from config.checks import Problem
     from config.settings import Settings
     from registry.cleanup.gc import Collected, Options
 
@@ -69,9 +70,11 @@ def gc(  # noqa: PLR0917  # the command line gives them by name
     _report(collected, dry_run=dry_run)
 
 
-def settings_of_storage(config: Path | None, root: Path | None) -> "Settings":
-    """The settings of a storage that is there. Raises `Failure`."""
-    settings = load_settings(config, {"--root": root})
+def settings_of_storage(
+    config: Path | None, root: Path | None, checks: "Sequence[Callable[[Settings], Iterable[Problem]]]" = ()
+) -> "Settings":
+    """The settings, which pass the `checks`, of a storage that is there. Raises `Failure`."""
+    settings = load_settings(config, {"--root": root}, checks)
     if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
         raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
     return settings

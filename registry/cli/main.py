@@ -20,6 +20,7 @@ from registry.cli.prune import prune
 from registry.cli.referrers import referrers
 from registry.cli.reindex import reindex
 from registry.cli.restore import restore
+from registry.cli.retention import retention
 from registry.cli.rmi import rmi
 from registry.cli.scrub import scrub
 from registry.cli.serve import serve
@@ -55,6 +56,7 @@ for command in (images, inspect, history, tag, rmi, referrers, du):
     app.command()(command)
 app.command()(gc)
 app.command()(prune)
+app.command()(retention)
 app.command()(scrub)
 app.command()(restore)
 app.command()(fsck)

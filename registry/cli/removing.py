@@ -44,8 +44,8 @@ def gc_after(settings: "Settings", grace: float) -> "Collected":
     return run_gc(settings, replace(gc_options(settings), grace=grace, share=1.0), quiet=True)
 
 
-def print_json(removed: "Removed", collected: "Collected | None", *, dry_run: bool) -> None:
-    """What came of it, for programs."""
+def print_json(removed: "Removed", collected: "Collected | None", *, dry_run: bool, **more: object) -> None:
+    """What came of it, for programs; `more` is what only this command has to say."""
     rows = [
         {
             "repository": one.image.repository,
@@ -57,7 +57,7 @@ def print_json(removed: "Removed", collected: "Collected | None", *, dry_run: bo
         for one in removed.going
     ]
     result = {"dry_run": dry_run, "images": rows, "reclaimed": removed.freed, "notes": removed.notes}
-    output.json_result({**result, "gc": asdict(collected) if collected else None})
+    output.json_result({**result, **more, "gc": asdict(collected) if collected else None})
 
 
 def total(removed: "Removed", *, dry_run: bool, collected: bool) -> str:

@@ -38,11 +38,13 @@ _PATHS = {
 }
 
 
-def load_settings(config: Path | None, flags: Mapping[str, object]) -> "Settings":
+def load_settings(
+    config: Path | None, flags: Mapping[str, object], checks: "Sequence[Callable[[Settings], Iterable[Problem]]]" = ()
+) -> "Settings":
     """Settings from the file, the environment and the flags that are not None, for a command that only reads or
-    changes data: they need not go with each other as a server's. Raises `Failure`.
+    changes data: they need not go with each other as a server's, but pass the `checks`. Raises `Failure`.
     """
-    return _read(config, flags, ()).settings
+    return _read(config, flags, checks).settings
 
 
 def read_settings(config: Path | None, flags: Mapping[str, object]) -> "Loaded":
@@ -63,10 +65,11 @@ def checks() -> "Sequence[Callable[[Settings], Iterable[Problem]]]":
     from config.checks import problems  # noqa: PLC0415  # start-up time
     from registry.app_auth import auth_problems  # noqa: PLC0415
     from registry.app_mirror import mirror_problems  # noqa: PLC0415
+    from registry.app_retention import retention_problems  # noqa: PLC0415
     from registry.app_sync import sync_problems  # noqa: PLC0415
     from registry.app_upstreams import upstream_problems  # noqa: PLC0415
 
-    return (problems, auth_problems, upstream_problems, mirror_problems, sync_problems)
+    return (problems, auth_problems, upstream_problems, mirror_problems, sync_problems, retention_problems)
 
 
 def _read(

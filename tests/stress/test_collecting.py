@@ -128,7 +128,7 @@ def _run(
 def _kill_something(
     servers: Sequence[LiveServer], collectors: Collectors, chance: random.Random, *, workers: bool
 ) -> None:
-    if chance.random() < 0.5:
+    if chance.random() < 0.3:
         collectors.replace(chance.randrange(len(collectors.programs)))
     elif workers:
         [server] = servers

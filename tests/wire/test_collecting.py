@@ -48,3 +48,30 @@ def test_a_server_does_not_collect_what_it_was_told_to_leave(tmp_path: Path) -> 
         digest = repository.push_blob(random_bytes(5000, seed=2))
         assert repository.call("HEAD", f"blobs/{digest}").status == 200
         assert not (server.root / "cargohold/v1/gc/collector").exists()
+
+
+def test_a_server_keeps_to_enabled_policies_and_tells_of_the_others(tmp_path: Path) -> None:
+    policies = """
+retention:
+  interval_seconds: 300ms
+  policies:
+    - {name: pull-requests, repositories: team/*, enabled: true, expire: [{tags: "pr-*", after: 10ms}]}
+    - {name: idle, repositories: "**", expire: [{tags: "pr-*", after: 10ms}]}
+"""
+    config = tmp_path / "cargohold.yml"
+    config.write_text(policies)
+    arguments = ["--workers", "2", "--config", str(config)]
+    with live_server(tmp_path, arguments=arguments, environment=_SOON) as server:
+        team, other = (Repository(Wire(server.url), name) for name in ("team/app", "other"))
+        for repository in (team, other):
+            repository.push("v1", random_image(seed=1))
+            repository.push("pr-1", random_image(seed=2))
+
+        _wait(lambda: team.call("HEAD", "manifests/pr-1").status == 404, server)
+
+        team.assert_holds("v1", random_image(seed=1))
+        other.assert_holds("pr-1", random_image(seed=2))
+        _wait(lambda: "retention removed 1 tags and 1 images" in server.tail(), server)
+        _wait(lambda: "policy idle is not enabled; it would remove 1 tags" in server.tail(), server)
+        assert server.stop() == 0
+        assert "Traceback" not in server.tail()

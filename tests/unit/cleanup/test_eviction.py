@@ -13,6 +13,7 @@ from registry.content.leases import storage_time
 from registry.content.local_place import LocalPlace
 from registry.content.names import RepositoryName
 from registry.content.repository import Registry
+from registry.name_patterns import NamePattern
 from storage_backends.base import StorageBackend
 from tests.unit.cleanup.conftest import DAY, Clock
 from tests.unit.cleanup.pushing import push, remove
@@ -27,7 +28,7 @@ async def _pull(registry: Registry, name: RepositoryName, digest: Digest) -> Non
 
 
 async def _evict(backend: StorageBackend, **limits: float) -> Filters | None:
-    found = Eviction(backend, CacheLimits(["hub/**"], **limits), lambda: asyncio.sleep(0))  # type: ignore[arg-type]
+    found = Eviction(backend, CacheLimits([NamePattern("hub/**")], **limits), lambda: asyncio.sleep(0))  # type: ignore[arg-type]
     return await found.filters(await storage_time(backend))
 
 
