@@ -16,9 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.ops.line_writer import LineWriter
 
-_HARMLESS = frozenset(
-    b"digest digest-algorithm mount from n last tag artifactType service scope".split()  # the registry's own parameters
-)
+# the registry's own parameters
+_HARMLESS = frozenset(b"digest digest-algorithm mount from n last tag artifactType ns service scope".split())
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MAX_TARGET = 512
 _MAX_AGENT = 200
