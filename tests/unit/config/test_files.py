@@ -42,6 +42,19 @@ def test_each_example_can_be_used(file: Path) -> None:
     assert load(file, environment=False) != Settings()
 
 
+def test_the_manifest_for_kubernetes_has_settings_that_can_be_used_and_time_to_stop(tmp_path: Path) -> None:
+    text = (CONFIG / "examples" / "three-replicas" / "kubernetes.yaml").read_text("utf-8")
+    objects = {document["kind"]: document for document in yaml.safe_load_all(text)}
+    file = tmp_path / "cargohold.yml"
+    file.write_text(objects["ConfigMap"]["data"]["cargohold.yml"])
+
+    settings = load(file, environment=False)
+
+    assert settings.storage.s3.bucket
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > settings.server.drain_timeout_seconds + 5
+
+
 def test_there_are_examples() -> None:
     assert {file.stem for file in EXAMPLES} >= {"behind-nginx", "tls", "team-on-a-lan"}
 
