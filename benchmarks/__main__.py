@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import bucket, collecting, login, rows, trees
+from benchmarks import bucket, bundles, collecting, login, rows, trees
 from benchmarks.report import Result, as_json, plot, table
 from benchmarks.rows import Figure, Row, Subject
 from benchmarks.servers import Command, running
@@ -146,6 +146,20 @@ def _bucket(run: _Run) -> None:
     run.results.append(Result(name, "MiB", [found.peak_mib], [], more_is_better=False))
 
 
+def _bundles(run: _Run) -> None:
+    """Crossing a gap in a file, beside `tar` with `sha256sum`, and `skopeo sync` by way of a directory."""
+    if not run.wanted("bundle"):
+        return
+    skopeo = shutil.which("skopeo") is not None
+    costs = bundles.measure(run.chosen.ours, run.scratch, run.chosen.rounds, 2 * run.chosen.size * _MIB, skopeo=skopeo)
+    for name, each in costs.with_tar.items():
+        rates = [[costs.size / seconds / 1e6 for seconds in part] for part in each]
+        run.add(f"bundle {name}, tar and sha256sum", "MB/s", rates, more_is_better=True, target=0.7)
+    for name, each in costs.with_skopeo.items():
+        run.add(f"bundle {name}, skopeo sync", "s", list(each), more_is_better=False, target=1.0)
+    run.add("bundle: peak memory", "MiB", [costs.peak_mib], more_is_better=False)
+
+
 def _collecting(run: _Run) -> None:
     """Garbage collection over the same tree."""
     if not run.wanted("garbage collection"):
@@ -173,6 +187,7 @@ def main() -> int:
         _login(run)
         _bucket(run)
         _collecting(run)
+        _bundles(run)
     chosen.output.mkdir(parents=True, exist_ok=True)
     text = table(run.results)
     print(text)

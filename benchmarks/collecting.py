@@ -66,21 +66,22 @@ def _run(command: str) -> tuple[float, float]:
 def _write_tree(root: Path, manifests: int) -> int:
     for number in range(manifests):
         top = root / f"docker/registry/v2/repositories/team-{number % _REPOSITORIES:03d}/app"
-        blobs = [_write_blob(root, f"{number} {part}".encode()) for part in range(4)]
+        blobs = [write_blob(root, f"{number} {part}".encode()) for part in range(4)]
         config, *layers = [{"mediaType": "x/y", "digest": digest, "size": 7} for digest in blobs]
         document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
-        digest = _write_blob(root, json.dumps({**document, "config": config, "layers": layers}).encode())
+        digest = write_blob(root, json.dumps({**document, "config": config, "layers": layers}).encode())
         for blob in blobs:
-            _write(top / f"_layers/{blob.replace(':', '/')}/link", blob)
-        _write(top / f"_manifests/revisions/{digest.replace(':', '/')}/link", digest)
-        _write(top / f"_manifests/tags/v{number}/current/link", digest)
-        _write(top / f"_manifests/tags/v{number}/index/{digest.replace(':', '/')}/link", digest)
+            write(top / f"_layers/{blob.replace(':', '/')}/link", blob)
+        write(top / f"_manifests/revisions/{digest.replace(':', '/')}/link", digest)
+        write(top / f"_manifests/tags/v{number}/current/link", digest)
+        write(top / f"_manifests/tags/v{number}/index/{digest.replace(':', '/')}/link", digest)
     for number in range(manifests // 2):
-        _write_blob(root, f"nobody needs {number}".encode())
+        write_blob(root, f"nobody needs {number}".encode())
     return manifests // 2
 
 
-def _write_blob(root: Path, data: bytes) -> str:
+def write_blob(root: Path, data: bytes) -> str:
+    """Put a blob where distribution keeps it; returns its digest."""
     encoded = hashlib.sha256(data).hexdigest()
     path = root / f"docker/registry/v2/blobs/sha256/{encoded[:2]}/{encoded}/data"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,7 @@ def _write_blob(root: Path, data: bytes) -> str:
     return f"sha256:{encoded}"
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Put a small file into a tree."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

@@ -5,16 +5,17 @@ Blobs lie in the tar in the order in which they came, the index and the manifest
 with the number of blobs and images, by some hundred bytes each, never with their size.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from registry.content.bodies import pour
 from registry.content.digest import Digest, Hasher
-from registry.content.errors import DigestInvalid, SizeInvalid
+from registry.content.errors import DigestInvalid
 from registry.content.manifest_store import StoredManifest
 from registry.content.names import RepositoryName, Tag
+from registry.content.verifying import exactly
 from registry.mirror.archive import ArchiveInvalid, RandomBytes
 from registry.mirror.bundle_base import Base
 from registry.mirror.bundle_manifest import MANIFEST, SIGNATURE, BundleManifest
@@ -98,17 +99,12 @@ class BundleWriter:
         """See `Target`. What a blob that fails has written is dropped with its image."""
         hasher = Hasher(digest.algorithm)
 
-        def take(block: bytes) -> None:
-            hasher.update(memoryview(block))
+        def take(block: memoryview) -> None:
+            hasher.update(block)
             self._tar.output.write(block)
 
         self._tar.begin(blob_name(digest), size)
-        async for block in blocks:
-            if hasher.offset + len(block) > size:
-                raise SizeInvalid(f"blob {digest} has more than the {size} bytes that were announced")
-            await asyncio.to_thread(take, block)
-        if hasher.offset != size:
-            raise SizeInvalid(f"blob {digest} has {hasher.offset} bytes, {size} were announced")
+        await pour(exactly(size, blocks), take)
         if hasher.digest() != digest:
             raise DigestInvalid(f"the bytes of blob {digest} have the digest {hasher.digest()}")
         self._tar.end(size)
