@@ -5,18 +5,15 @@ whatever else is said. A tag that an `expire` rule names and no `keep` rule keep
 counted among the newest. If a policy has `keep` rules, every other tag goes, too; if it has none, they all stay.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from semantic_version import Version
-
 from registry.cleanup.filters import Label, has_label
 from registry.content.digest import Digest
+from registry.content.versions import version_of
 from registry.name_patterns import NamePattern
 
-_VERSION = re.compile(r"v?(\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?)", re.ASCII)
 Order = Literal["pushed", "semver"]
 
 
@@ -176,15 +173,6 @@ def decide(policy: Policy, candidates: Sequence[Candidate], now: float, grace: f
         for candidate in fitting:
             deciding.kept.setdefault(candidate, str(rule))
     return [deciding.decide(candidate) for candidate in candidates]
-
-
-def version_of(tag: str) -> Version | None:
-    """The version that a tag names: `1.2.3`, `v1.2`, `1.0.0-rc.1`; None if it names none."""
-    match = _VERSION.fullmatch(tag)
-    try:
-        return Version.coerce(match[1]) if match else None
-    except ValueError:
-        return None
 
 
 def told(seconds: float) -> str:

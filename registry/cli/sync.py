@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
+from registry.cli.copying import line_at
 from registry.cli.failure import INTERRUPTED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import shown
@@ -140,19 +141,8 @@ def _run(settings: "Settings", copies: "list[CopySettings]", wish: "Wish", *, qu
 
 
 def _line(found: _Found, seconds: float) -> str:
-    from config.units import format_size  # noqa: PLC0415  # start-up time
-
-    tally = found.tally
-    done = tally.size_done - tally.size_copied + max(tally.size_moved, tally.size_copied)
-    parts = [f"{len(found.outcomes)}/{max(tally.images, len(found.outcomes))} images"]
-    parts += [f"{format_size(done)}/{format_size(tally.size)}"]
-    if seconds and tally.size_moved:
-        rate = tally.size_moved / seconds
-        left = max(0, tally.size - done) / rate
-        parts += [f"{format_size(int(rate))}/s", f"{int(left // 60)}:{int(left % 60):02} left"]
-    if failed := found.count()["failed"]:
-        parts.append(f"{failed} failed")
-    return "  ".join(parts)
+    done = len(found.outcomes)
+    return line_at(found.tally, seconds, done, max(found.tally.images, done), found.count()["failed"])
 
 
 def _report(found: _Found, *, dry_run: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Self
 
 from semantic_version import NpmSpec, Version
 
-_VERSION = re.compile(r"v?(\d{1,14})(?:\.(\d{1,14}))?(?:\.(\d{1,14}))?(?:-([0-9A-Za-z.-]+))?", re.ASCII)
+_VERSION = re.compile(r"v?(\d{1,128})(?:\.(\d{1,128}))?(?:\.(\d{1,128}))?(?:-([0-9A-Za-z.-]+))?", re.ASCII)
 _OPERATOR = re.compile(r"(>=|<=|>|<|=|\^|~)\s+")
 _LONGEST_RANGE = 500
 

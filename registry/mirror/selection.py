@@ -81,6 +81,11 @@ class Naming:
         naming.target("host.example:5000", RepositoryName("a/b"))
         return naming
 
+    @property
+    def may_collide(self) -> bool:
+        """True if two repositories of one place may get the same name."""
+        return "{name}" not in self.template
+
     def target(self, host: str, name: RepositoryName) -> RepositoryName:
         """The name of a repository of `host` at the target. Raises `NameInvalid`."""
         values = {"name": name, "base": name.rpartition("/")[2], "host": host.replace(":", "-").lower()}

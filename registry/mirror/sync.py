@@ -160,7 +160,7 @@ class Sync:
         for reference, digest in (await self._resolved(name, references)).items():
             if isinstance(reference, Digest):
                 tags[digest] += []
-            elif self._taken.setdefault((target, reference), name) != name:
+            elif self._task.naming.may_collide and self._taken.setdefault((target, reference), name) != name:
                 message = f"{self._taken[target, reference]} has become {target}:{reference} in this run"
                 self._tell(name, (reference,), digest, "failed", error=message)
             else:

@@ -3,6 +3,7 @@
 Knows HTTP; must not know who asks. An answer can end in the middle of its body, as a connection that breaks does.
 """
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,8 +48,8 @@ class Scripted:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[Scripted]:
-    """A registry on the loopback that follows `script`; gone afterwards."""
+def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+    """A registry on the loopback that follows `script`, and speaks TLS if that is given; gone afterwards."""
     asked: list[Asked] = []
     lock = threading.Lock()
 
@@ -79,6 +80,8 @@ def scripted(script: Script) -> Iterator[Scripted]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

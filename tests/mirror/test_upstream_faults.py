@@ -1,12 +1,14 @@
 """What registries elsewhere, and networks on the way to them, do wrong: each ends well, or in an error of ours."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from registry.content.digest import Digest
-from registry.content.errors import ContentCorrupt, DigestInvalid, SizeInvalid
+from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestUnknown, SizeInvalid
 from registry.content.names import RepositoryName, Tag
 from registry.content.verifying import verified
 from registry.mirror.credentials import Credentials, CredentialSource, Given
@@ -20,9 +22,11 @@ from registry.mirror.errors import (
 )
 from registry.mirror.upstream import Upstream
 from registry.mirror.upstream_options import Patience, UpstreamOptions
+from registry.mirror.upstream_probe import probed
 from tests.images import OCI_INDEX, OCI_MANIFEST, artifact, random_bytes, random_image
 from tests.mirror.places import NAME, blocks, stored
 from tests.mirror.scripted import Asked, Says, Scripted, scripted
+from tests.oidc_issuer import write_certificate
 
 _DATA = random_bytes(3_000_000, 1)
 _DIGEST = Digest.of(_DATA)
@@ -368,3 +372,48 @@ async def test_an_upload_whose_source_is_too_short_is_not_finished() -> None:
         async with _upstream(registry) as upstream:
             with pytest.raises(SizeInvalid):
                 await upstream.put_blob(NAME, _DIGEST, 2, short())
+
+
+async def test_a_proxy_of_the_environment_is_asked_and_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = random_image(5).manifest.data
+    with (
+        scripted(lambda _: Says(200, body, {"Content-Type": OCI_MANIFEST})) as proxy,
+        scripted(lambda _: Says(404)) as own,
+    ):
+        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+        options = UpstreamOptions(Endpoint.parse("registry.test", plain_http=True), patience=_PATIENCE)
+        async with Upstream(options) as upstream, _upstream(own) as local:
+            assert (await upstream.manifest(NAME, Tag("v1"))).data == body
+            with pytest.raises(ManifestUnknown):
+                await local.manifest(NAME, Tag("v1"))
+
+    assert proxy.paths() == ["http://registry.test/v2/team/app/manifests/v1"]
+
+
+async def test_a_registry_with_a_certificate_of_its_own_is_trusted_by_its_authority_alone(tmp_path: Path) -> None:
+    certificate = write_certificate(tmp_path / "server.crt")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with scripted(lambda _: Says(404), context) as registry:
+        endpoint = Endpoint.parse(f"https://{registry.address}")
+        for trusting in (certificate, tmp_path):  # a file, and a directory as docker's certs.d
+            async with Upstream(UpstreamOptions(endpoint, ca_file=trusting, patience=_PATIENCE)) as upstream:
+                with pytest.raises(ManifestUnknown):
+                    await upstream.manifest(NAME, Tag("v1"))
+        async with Upstream(UpstreamOptions(endpoint, verify_tls=False, patience=_PATIENCE)) as upstream:
+            with pytest.raises(ManifestUnknown):
+                await upstream.manifest(NAME, Tag("v1"))
+        async with Upstream(UpstreamOptions(endpoint, patience=_PATIENCE)) as upstream:
+            with pytest.raises(UpstreamUnavailable, match="certificate"):
+                await upstream.manifest(NAME, Tag("v1"))
+
+
+async def test_without_a_check_of_its_certificate_a_registry_may_speak_without_encryption() -> None:
+    with scripted(lambda _: Says(200)) as registry:
+        encrypted = Endpoint(registry.address, f"https://{registry.address}")
+
+        found = await probed(UpstreamOptions(encrypted, verify_tls=False))
+        checked = await probed(UpstreamOptions(encrypted))
+
+    assert found.endpoint.url == f"http://{registry.address}"
+    assert checked.endpoint == encrypted

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import pytest
-
-from registry.cleanup.retention import Candidate, Decision, Expire, Keep, Policy, decide, told, version_of
+from registry.cleanup.retention import Candidate, Decision, Expire, Keep, Policy, decide, told
 from registry.content.digest import Digest
 from registry.name_patterns import NamePattern
 
@@ -51,29 +49,6 @@ def test_the_newest_by_version_are_not_the_newest_by_time() -> None:
     candidates = [tag(name, number + 1) for number, name in enumerate(reversed(names))]
     rule = Keep(newest=3, order="semver")
     assert set(kept(candidates, keep=[rule])) == {"v2.0.0", "v2.0.0-rc.1", "v1.10.0"}
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("1.2.3", "1.2.3"),
-        ("v1.2", "1.2.0"),
-        ("7", "7.0.0"),
-        ("v1.0.0-rc.1", "1.0.0-rc.1"),
-        ("2024.01.05", "2024.1.5"),
-        ("", None),
-        ("latest", None),
-        ("v1.2.3.4", None),
-        ("version1", None),
-        ("1.2.3-", None),
-        ("1.0.0-rc..1", None),
-        ("\u0661.\u0662", None),
-        ("9" * 128, "9" * 128 + ".0.0"),
-    ],
-)
-def test_versions_are_read_off_tags(text: str, version: str | None) -> None:
-    found = version_of(text)
-    assert (str(found) if found else None) == version
 
 
 def test_a_keep_rule_asks_for_all_that_it_says_and_one_of_several_rules_is_enough() -> None:

@@ -10,7 +10,10 @@ from registry.content.versions import RangeInvalid, VersionRange, newest, versio
     [
         ("1", "1.0.0"), ("1.27", "1.27.0"), ("v1.27.3", "1.27.3"), ("1.27.3-alpine3.20", "1.27.3-alpine3.20"),
         ("20240131", "20240131.0.0"), ("3.20_git", None), ("latest", None), ("1.2.3.4", None), ("", None),
-        ("1.2.3-rc.01", "1.2.3-rc.01-"), ("1.0.0-", None), ("01.02.03", "1.2.3"), ("9" * 40, None), ("1..2", None),
+        ("1.2.3-rc.01", "1.2.3-rc.01-"), ("1.0.0-", None), ("01.02.03", "1.2.3"), ("9" * 128, f"{'9' * 128}.0.0"),
+        ("1..2", None),
+        ("v1.0.0-rc.1", "1.0.0-rc.1"), ("2024.01.05", "2024.1.5"), ("version1", None), ("1.0.0-rc..1", None),
+        ("\u0661.\u0662", None),
     ],
 )  # fmt: skip
 def test_a_tag_is_a_version_or_not(tag: str, version: str | None) -> None:
