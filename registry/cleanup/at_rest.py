@@ -13,6 +13,8 @@ from registry.content.digest import Digest, Hasher
 from storage_backends.base import StorageBackend
 from storage_backends.sendable import FileRegion, Sendable, blocks_of
 
+_SMALL = 64 * 1024
+"""What is hashed sooner than a thread is entered."""
 Took = Callable[[int], Awaitable[None]]
 """Is told after each block how many bytes it had, and may take its time."""
 
@@ -25,7 +27,10 @@ async def digest_at_rest(backend: StorageBackend, key: str, algorithm: str, took
         _forget(opened)
         async with aclosing(blocks_of(opened)) as blocks:
             async for block in blocks:
-                await asyncio.to_thread(hasher.update, memoryview(block))
+                if len(block) > _SMALL:
+                    await asyncio.to_thread(hasher.update, memoryview(block))
+                else:
+                    hasher.update(memoryview(block))
                 _forget(opened, hasher.offset - len(block), len(block))
                 await took(len(block))
     finally:

@@ -60,6 +60,7 @@ class Fsck:
         self._holder = holder
         self._now = now
         self._manifests = 0
+        self._right: dict[Digest, bool] = {}
 
     async def run(self) -> Checked:
         """Check everything. Raises `StorageError`, `LeaseLost`."""
@@ -147,10 +148,14 @@ class Fsck:
         await collector.end(f"repaired {name}")
 
     async def _is_right(self, digest: Digest) -> bool:
-        try:
-            return await digest_at_rest(self._backend, keyspace.blob(digest), digest.algorithm, _no_pause) == digest
-        except NotFound:
-            return False
+        """True if the bytes of a blob have its digest; many repositories may ask for the same one."""
+        if digest not in self._right:
+            try:
+                found = await digest_at_rest(self._backend, keyspace.blob(digest), digest.algorithm, _no_pause)
+            except NotFound:
+                return False
+            self._right[digest] = found == digest
+        return self._right[digest]
 
     async def _blobs(self) -> None:
         """Files among the blobs that are none."""

@@ -23,7 +23,7 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentError
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
-from storage_backends.errors import NotFound, StorageError, StorageFull, VersionMismatch
+from storage_backends.errors import NotFound, StorageError, StorageFull, Unavailable, VersionMismatch
 
 State = Literal["in place", "quarantined", "replaced", "mended"]
 
@@ -179,10 +179,14 @@ class Scrub:
 
     async def _wrong(self, digest: Digest) -> _Wrong | None:
         """What is wrong with a blob. Raises `NotFound`."""
+        key = keyspace.blob(digest)
         try:
-            found = await digest_at_rest(self._backend, keyspace.blob(digest), digest.algorithm, self._took)
+            found = await digest_at_rest(self._backend, key, digest.algorithm, self._took)
         except OSError as error:
             return _Wrong(f"it cannot be read: {error.strerror}", readable=False)
+        except Unavailable as error:
+            await self._backend.stat(key)  # if the storage answers, it is this blob that it cannot give
+            return _Wrong(f"it cannot be read: {error}", readable=False)
         return None if found == digest else _Wrong(f"its bytes have the digest {found}")
 
     async def _take_away(self, damage: Damage, seen: ObjectInfo) -> bool:

@@ -1,6 +1,7 @@
 """What a scrub finds, what it takes away, and what it never does."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import StorageFull, Unavailable
 from storage_backends.filesystem import FilesystemBackend
 from storage_backends.memory import MemoryBackend
+from storage_backends.sendable import ByteStream, FileRegion
 from tests.images import Image, random_image
 from tests.unit.cleanup.test_gc import push
 from tests.unit.content.pouring import Poured
@@ -230,6 +232,39 @@ async def test_without_room_for_a_copy_it_stays_and_is_told() -> None:
     assert "no space left" in damage.reason
 
 
+async def test_a_blob_that_a_bucket_does_not_give_stays_and_the_others_are_read() -> None:
+    class Lost(MemoryBackend):
+        async def open_read(self, key: str, start: int = 0, length: int | None = None) -> ByteStream:
+            if key == keyspace.blob(_DIGEST):
+                raise Unavailable("it breaks off again and again")
+            return await super().open_read(key, start, length)
+
+    backend = Lost()
+    await push(Registry(backend, Rules()), _APP, "latest", _LAYER)
+
+    found = await scrub(backend)
+
+    assert (found.blobs, states(found)) == (3, {_DIGEST: "in place"})
+    assert "it breaks off again and again" in found.damaged[0].reason
+
+
+async def test_a_blob_that_a_disk_does_not_give_stays_and_the_others_are_read(tmp_path: Path) -> None:
+    class Lost(FilesystemBackend):
+        async def open_read(self, key: str, start: int = 0, length: int | None = None) -> FileRegion:
+            if key != keyspace.blob(_DIGEST):
+                return await super().open_read(key, start, length)
+            return FileRegion(os.open("/proc/self/mem", os.O_RDONLY), 0, 10, 10)  # reads of page 0 fail with EIO
+
+    backend = Lost(tmp_path, scratch=keyspace.SCRATCH)
+    await push(Registry(backend, Rules()), _APP, "latest", _LAYER)
+
+    found = await scrub(backend)
+
+    assert (found.blobs, states(found)) == (3, {_DIGEST: "in place"})
+    assert "Input/output error" in found.damaged[0].reason
+    assert await Registry(backend, Rules()).blobs.has(_APP, _DIGEST)
+
+
 async def test_what_a_place_has_is_mended(backend: StorageBackend, registry: Registry) -> None:
     image = random_image(seed=1)
     place = MemoryPlace()
@@ -309,6 +344,11 @@ class Breaking(MemoryBackend):
         if self.left < 0:
             raise Unavailable("the storage is gone")
         return await super().open_read(key, start, length)
+
+    async def stat(self, key: str) -> ObjectInfo:
+        if self.left < 0:
+            raise Unavailable("the storage is gone")
+        return await super().stat(key)
 
 
 async def test_a_stopped_scrub_goes_on_from_there() -> None:
