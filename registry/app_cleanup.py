@@ -182,6 +182,8 @@ async def _retain(settings: Settings) -> None:
     acting = any(policy.enabled for policy in retention_policies(settings))
     share = settings.cleanup.share
     work = build_retention(settings, lambda policy: policy.enabled, tell, share=share, dry_run=not acting)
+    if not acting:  # no lease tells others that it is being done
+        await done(build_backend(settings), RETENTION)
     async for _ in work.run():
         pass
     await done(build_backend(settings), RETENTION)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from registry.cleanup import inventory, repositories
 from registry.cleanup.freeing import Freeing
-from registry.cleanup.inventory import Image, Inventory
+from registry.cleanup.inventory import Image, Inventory, Step
 from registry.cleanup.pace import Pace
 from registry.cleanup.removal import Doomed, remove
 from registry.content import keyspace
@@ -39,8 +39,10 @@ class Going:
 class Chooser(Protocol):
     """Whoever says what goes."""
 
-    async def choose(self, found: Inventory, now: float) -> Sequence[Going]:
-        """What goes of a repository all of whose manifests can be read; `now` is the time of the storage."""
+    async def choose(self, found: Inventory, now: float, step: Step) -> Sequence[Going]:
+        """What goes of a repository all of whose manifests can be read; `now` is the time of the storage. Calls `step`
+        now and then.
+        """
         ...
 
 
@@ -81,6 +83,7 @@ class ImageRemoval:
         self._pulls = PullTimes(backend)
         self._trash = Trash(backend, 0 if options.for_good else options.grace)
         self._now = 0.0
+        self._at_work = False
         self._below: dict[Digest, set[Digest]] = defaultdict(set)
 
     async def run(self) -> AsyncIterator[str]:
@@ -88,6 +91,7 @@ class ImageRemoval:
         self._now = await storage_time(self._backend)
         if not self._options.dry_run:
             await self._collector.begin(self._now)
+            self._at_work = True
             await self._collector.read_intents()
         freeing = Freeing(self._backend, self._now - self._options.grace, self._step)
         await freeing.begin()
@@ -100,6 +104,7 @@ class ImageRemoval:
         else:
             async for where in self._carry_out(planned, freeing):
                 yield where
+            self._at_work = False
             await self._collector.end(f"removed {sum(going.whole for going in self.removed.going)} images")
         yield "adding up"
         self.removed.freed = await freeing.freed([going.image for going in self.removed.going if going.whole])
@@ -109,7 +114,7 @@ class ImageRemoval:
         found = await inventory.read(self._backend, name, self._step)
         going: Sequence[Going] = ()
         if found.unreadable is None:
-            going = await self._chooser.choose(found, self._now)
+            going = await self._chooser.choose(found, self._now, self._step)
         else:
             freeing.held.add(name)
             self.removed.notes.append(
@@ -193,7 +198,7 @@ class ImageRemoval:
         return found
 
     async def _step(self) -> None:
-        if not self._options.dry_run:
+        if self._at_work:
             await self._collector.beat()
         await self._pace.rest()
 

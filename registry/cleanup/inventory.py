@@ -7,10 +7,11 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import TypeVar
 
 from registry.cleanup import repositories
 from registry.cleanup.mark import references
@@ -31,6 +32,8 @@ _ALGORITHMS = {32: "sha256", 64: "sha512"}
 _LARGEST_CONFIG = 4 * 1024 * 1024
 Step = Callable[[], Awaitable[None]]
 Label = tuple[str, str]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,18 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
         images |= {found.digest: found for found in await side_by_side(backend, image, batch) if found is not None}
         await step()
     return Inventory(name, images)
+
+
+async def in_steps(
+    backend: StorageBackend, work: Callable[[A], Awaitable[B]], items: Sequence[A], step: Step
+) -> list[B]:
+    """What `work` gives for each item, in their order, with a `step` now and then."""
+    found: list[B] = []
+    size = max(_BATCH, backend.concurrency)
+    for start in range(0, len(items), size):
+        found += await side_by_side(backend, work, items[start : start + size])
+        await step()
+    return found
 
 
 async def labels(backend: StorageBackend, found: Inventory, image: Image) -> frozenset[Label]:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from registry.cleanup import inventory
 from registry.cleanup.filters import Filters
 from registry.cleanup.image_removal import Going
-from registry.cleanup.inventory import Image, Inventory
+from registry.cleanup.inventory import Image, Inventory, Step, in_steps
 from registry.content.digest import Digest
 from registry.content.errors import NameInvalid
 from registry.content.immutable_tags import Covers
 from registry.content.names import RepositoryName
 from registry.content.pull_times import INEXACT_SECONDS, UNWRITTEN_SECONDS, PullTimes
-from registry.content.side_by_side import side_by_side
 from storage_backends.base import StorageBackend
 
 
@@ -31,7 +30,7 @@ class Prune:
     grace: float = 3600.0
     every: bool = False
 
-    async def choose(self, found: Inventory, now: float) -> Sequence[Going]:
+    async def choose(self, found: Inventory, now: float, step: Step) -> Sequence[Going]:
         """See `Chooser`."""
         if not self.filters.takes_repository(found.name):
             return ()
@@ -40,8 +39,10 @@ class Prune:
             for digest, image in found.images.items()
             if image.pushed < now - self.grace and not is_immutable(self.immutable, image.repository, image.tags)
         }
-        chosen = {digest for digest in found.roots & old if await self._fits(found, found.images[digest])}
-        unused = await self._unused(found, found.below(chosen) & old, now)
+        roots = sorted(found.roots & old)
+        fits = await in_steps(self.backend, lambda digest: self._fits(found, found.images[digest]), roots, step)
+        chosen = {digest for digest, fit in zip(roots, fits, strict=True) if fit}
+        unused = await self._unused(found, found.below(chosen) & old, now, step)
         going = found.going(chosen & unused, unused)
         return [Going(found.images[digest], found.images[digest].tags) for digest in sorted(going)]
 
@@ -53,7 +54,7 @@ class Prune:
             await inventory.labels(self.backend, found, image)
         )
 
-    async def _unused(self, found: Inventory, digests: set[Digest], now: float) -> set[Digest]:
+    async def _unused(self, found: Inventory, digests: set[Digest], now: float, step: Step) -> set[Digest]:
         """Of these what nobody has used, itself or through anything that it holds, since the time that was asked for.
 
         What nobody has pulled since times are kept counts as pulled when that began, and what was pulled a moment ago
@@ -65,7 +66,7 @@ class Prune:
             return await pulls.last(found.name, digest)
 
         ordered = sorted(digests)
-        pulled = dict(zip(ordered, await side_by_side(self.backend, last, ordered), strict=True))
+        pulled = dict(zip(ordered, await in_steps(self.backend, last, ordered, step), strict=True))
         since = await pulls.since()
         unused = set()
         for digest in ordered:

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 
 from registry.cleanup import inventory
 from registry.cleanup.image_removal import Going
-from registry.cleanup.inventory import Image, Inventory
+from registry.cleanup.inventory import Image, Inventory, Step, in_steps
 from registry.cleanup.prune import is_immutable
 from registry.cleanup.retention import Candidate, Decision, Policy, decide
 from registry.content.digest import Digest
 from registry.content.immutable_tags import Covers
 from registry.content.pull_times import INEXACT_SECONDS, PullTimes
-from registry.content.side_by_side import side_by_side
 from storage_backends.base import StorageBackend
 
 _SIGNATURES = {
@@ -51,16 +50,16 @@ class Retaining:
         self._tell = tell
         self._pulls = PullTimes(backend)
 
-    async def choose(self, found: Inventory, now: float) -> Sequence[Going]:
+    async def choose(self, found: Inventory, now: float, step: Step) -> Sequence[Going]:
         """See `Chooser`."""
         policy = next((one for one in self._policies if one.takes(found.name)), None)
         if policy is None:
             return ()
-        decisions = decide(policy, await self._candidates(found, policy, now), now, self._grace)
+        decisions = decide(policy, await self._candidates(found, policy, now, step), now, self._grace)
         self._tell(found.name, policy, decisions)
         return self._going(found, decisions, now) if self._acts(policy) else ()
 
-    async def _candidates(self, found: Inventory, policy: Policy, now: float) -> list[Candidate]:
+    async def _candidates(self, found: Inventory, policy: Policy, now: float, step: Step) -> list[Candidate]:
         roots = [found.images[digest] for digest in sorted(found.roots)]
         since = await self._pulls.since() if policy.asks_for_pulls else None
 
@@ -73,7 +72,7 @@ class Retaining:
                 for tag in found.own_tags(image) or ("",)
             ]
 
-        return [one for group in await side_by_side(self._backend, of_image, roots) for one in group]
+        return [one for group in await in_steps(self._backend, of_image, roots, step) for one in group]
 
     async def _pulled(self, found: Inventory, image: Image, since: float) -> float:
         """The latest moment at which it, or anything that it holds, may have been pulled."""
@@ -119,4 +118,5 @@ def _is_signature(image: Image) -> bool:
 
 
 def _reason(decisions: Sequence[Decision] | None) -> str:
-    return decisions[0].reason if decisions else "belongs to an image that goes"
+    reasons = dict.fromkeys(decision.reason for decision in decisions or ())
+    return "; ".join(reasons) or "belongs to an image that goes"

@@ -6,7 +6,6 @@ seconds. A manifest without a time was not pulled since times are kept at all, w
 that moment: nothing is ever removed for want of a record.
 """
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from contextlib import suppress
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName
+from registry.content.side_by_side import side_by_side
 from storage_backends.base import StorageBackend
 from storage_backends.errors import AlreadyExists, NotFound
 
@@ -54,18 +54,11 @@ class PullTimes:
         """
         if self._lost or not self._kept:
             await self._begin()
-        written = 0
-        for pulled in list(self._noted):
-            now = self._clock()
-            await self._backend.put(keyspace.pulled(*pulled), b"", durable=False)
-            self._noted.discard(pulled)
-            self._written[pulled] = now
-            self._written.move_to_end(pulled)
-            written += 1
-            await asyncio.sleep(0)  # requests get the event loop
+        noted = list(self._noted)
+        await side_by_side(self._backend, self._put, noted)
         while len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
-        return written
+        return len(noted)
 
     async def since(self) -> float | None:
         """Since when times are kept, in seconds since the epoch; None if they are not."""
@@ -80,6 +73,13 @@ class PullTimes:
             return (await self._backend.stat(keyspace.pulled(name, digest))).modified
         except NotFound:
             return 0.0
+
+    async def _put(self, pulled: Pulled) -> None:
+        now = self._clock()
+        await self._backend.put(keyspace.pulled(*pulled), b"", durable=False)
+        self._noted.discard(pulled)
+        self._written[pulled] = now
+        self._written.move_to_end(pulled)
 
     async def _begin(self) -> None:
         """From now on times are kept, if they are not already; if some were lost, in any case only from now on."""

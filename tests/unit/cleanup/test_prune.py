@@ -1,6 +1,8 @@
 """What prune takes, what it leaves, and whether it tells the truth about the space."""
 
 import json
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +11,11 @@ from registry.cleanup.filters import parse_filters
 from registry.cleanup.image_removal import ImageRemoval, Options
 from registry.cleanup.prune import Prune
 from registry.cleanup.restore import Restorer, choose
-from registry.content import keyspace, mediatypes, paging
+from registry.content import keyspace, leases, mediatypes, paging
 from registry.content.digest import Digest
 from registry.content.errors import ManifestUnknown
 from registry.content.immutable_tags import Covers, nothing
-from registry.content.leases import Collector, CollectorBusy, storage_time
+from registry.content.leases import Collector, CollectorBusy, collector_state, storage_time
 from registry.content.names import Tag
 from registry.content.pull_times import PullTimes
 from registry.content.repository import Registry, Rules
@@ -347,6 +349,23 @@ async def test_a_manifest_that_cannot_be_pulled_any_more_says_so(backend: Memory
     with pytest.raises(ManifestUnknown):
         await registry.get_manifest(APP, dangling)
     assert gone(await remove(backend, prune(backend))) == set()
+
+
+async def test_what_comes_after_its_end_leaves_the_next_collector_alone(
+    backend: MemoryBackend, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await push(registry, None, b"one")
+    work = ImageRemoval(backend, prune(backend), Options(grace=-1), "a test")
+    following = Collector(backend, "the next one", 300)
+
+    async for where in work.run():
+        if where == "adding up":
+            await following.begin(await storage_time(backend))
+            an_hour_later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+            monkeypatch.setattr(leases, "time", an_hour_later)
+
+    assert work.removed.freed
+    assert (await collector_state(backend)).holder == "the next one"
 
 
 async def test_two_at_once_are_told_apart_and_a_dry_run_asks_nobody(backend: MemoryBackend, registry: Registry) -> None:
