@@ -65,9 +65,18 @@ class UpstreamHttp:
         Tried again if it is `repeatable` (as GET, HEAD and DELETE are).
         """
 
+        longest = self._patience.answer if not content else None  # what we send may be large, and the way slow
+
         async def once() -> Answer:
-            async with self._opened(method, url, scope, headers or {}, content) as response:
-                return Answer(response.status_code, response.headers, await read_body(response, limit), response.url)
+            try:
+                async with (
+                    asyncio.timeout(longest),
+                    self._opened(method, url, scope, headers or {}, content) as response,
+                ):
+                    body = await read_body(response, limit)
+            except TimeoutError as error:
+                raise UpstreamUnavailable(f"{self.endpoint.host} takes more than {longest} s to answer") from error
+            return Answer(response.status_code, response.headers, body, response.url)
 
         return await self.patiently(once, repeatable=method in _REPEATABLE if repeatable is None else repeatable)
 

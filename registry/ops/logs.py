@@ -40,6 +40,7 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     # httpx tells of every request, with what is secret in its URL
     logging.getLogger("httpx").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("httpcore").setLevel(max(logging.INFO, root.level))
 
 
 def _utc(record: logging.LogRecord) -> str:

@@ -5,8 +5,9 @@ Knows HTTP; must not know who asks. An answer can end in the middle of its body,
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,12 +25,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Says:
-    """An answer; with `cut` the connection ends after so many bytes of the body."""
+    """An answer; with `cut` the connection ends after so many bytes of the body, with `drip` each takes so long."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
+    drip: float = 0.0
 
 
 Script = Callable[[Asked], Says]
@@ -70,9 +72,16 @@ def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scri
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(says.body[: says.cut])
+                self.pour(says)
             if says.cut is not None:
                 self.close_connection = True
+
+        def pour(self, says: Says) -> None:
+            step = 1 if says.drip else max(1, len(says.body))
+            with suppress(ConnectionError):  # who asked need not wait for the end
+                for start in range(0, len(says.body[: says.cut]), step):
+                    self.wfile.write(says.body[: says.cut][start : start + step])
+                    time.sleep(says.drip)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # http.server's names
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,9 +18,10 @@ from registry.mirror.upstream import Upstream
 from registry.mirror.upstream_options import UpstreamOptions
 from tests.clients.registry_view import RegistryView
 from tests.guarded import PASSWORDS, Guarded
-from tests.images import Image, Index, artifact, index, random_image, write_oci_layout
-from tests.live_server import LiveServer, live_server
+from tests.images import OCI_MANIFEST, Image, Index, artifact, index, random_image, write_oci_layout
+from tests.live_server import LiveServer, cargohold_command, live_server
 from tests.mirror.places import push
+from tests.mirror.scripted import Asked, Says, scripted
 from tests.unit.cli.conftest import Cargohold
 
 _ALICE = Given(Credentials("alice", PASSWORDS["alice"]))
@@ -177,6 +180,49 @@ def test_a_layout_is_loaded_and_what_it_has_is_served(cargohold: Cargohold, ours
     view = RegistryView(ours.address)
     assert view.manifest("loaded/layout", "v1").data == image.manifest.data
     view.close()
+
+
+def test_a_bundle_is_loaded_with_the_names_that_it_gives(
+    cargohold: Cargohold, ours: LiveServer, tmp_path: Path
+) -> None:
+    image = random_image(75)
+    _put(ours.address, "bundled/app", image, "v1")
+    made = cargohold("bundle", "create", "bundled/app:v1", "--root", ours.root, "-o", tmp_path / "out.tar", "--quiet")
+    assert made.code == 0, made.err
+
+    report = _sync(cargohold, f"oci:{tmp_path / 'out.tar'}", "--to", "far", "--root", tmp_path / "data")
+
+    assert [(image["target"], image["tags"]) for image in report["images"]] == [("far/bundled/app", ["v1"])]
+
+
+def test_killed_in_the_middle_it_shows_no_tag_and_goes_on_the_next_time(cargohold: Cargohold, tmp_path: Path) -> None:
+    image = random_image(77, layers=3)
+    answers = {f"/v2/app/blobs/{blob.digest}": Says(200, blob.data) for blob in image.blobs}
+    answers["/v2/app/manifests/v1"] = Says(
+        200, image.manifest.data, {"Content-Type": OCI_MANIFEST, "Docker-Content-Digest": image.manifest.digest}
+    )
+    answers[f"/v2/app/manifests/{image.manifest.digest}"] = answers["/v2/app/manifests/v1"]
+    last = f"/v2/app/blobs/{image.layers[-1].digest}"
+    running: list[subprocess.Popen[bytes]] = []
+
+    def script(asked: Asked) -> Says:
+        if asked.path == last and running:
+            running.pop().kill()
+        return answers.get(asked.path, Says(404))
+
+    with scripted(script) as registry:
+        command = ["sync", f"{registry.address}/app:v1", "--root", str(tmp_path / "data"), "--quiet", "--jobs", "1"]
+        process = subprocess.Popen([*cargohold_command(), *command])
+        running.append(process)
+        assert process.wait(60) == -signal.SIGKILL
+        assert list((tmp_path / "data").glob("docker/**/_manifests")) == []
+        before = len(registry.asked)
+
+        report = _sync(cargohold, *command[1:])
+
+    assert [image["status"] for image in report["images"]] == ["copied"]
+    blobs = [path for path in (asked.path for asked in registry.asked[before:]) if "/blobs/" in path]
+    assert blobs == [last]
 
 
 def test_one_image_that_fails_is_named_and_the_others_are_brought(

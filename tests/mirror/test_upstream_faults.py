@@ -3,6 +3,7 @@
 import json
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,15 @@ async def test_a_huge_manifest_is_not_read_to_its_end() -> None:
         async with _upstream(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="more than 4194304 bytes"):
                 await upstream.manifest(NAME, Tag("v1"))
+
+
+async def test_an_answer_that_drips_is_given_up_although_it_is_never_silent() -> None:
+    with scripted(lambda _: Says(200, b" " * 1000, {"Content-Type": OCI_MANIFEST}, drip=0.05)) as registry:
+        patience = replace(_PATIENCE, answer=0.2, attempts=2)
+        async with Upstream(UpstreamOptions(Endpoint.parse(registry.address), patience=patience)) as upstream:
+            with pytest.raises(UpstreamUnavailable, match=r"more than 0\.2 s"):
+                await upstream.manifest(NAME, Tag("v1"))
+    assert len(registry.asked) == 2
 
 
 async def test_where_head_is_not_answered_properly_the_manifest_itself_is_asked_for() -> None:
