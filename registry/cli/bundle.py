@@ -72,6 +72,7 @@ def verify(
     from config.units import format_size  # noqa: PLC0415  # start-up time
     from registry.mirror.bundle_reader import Verified, contents  # noqa: PLC0415
     from registry.mirror.bundle_reader import verify as verify_blobs  # noqa: PLC0415
+    from registry.mirror.layout_files import blob_name  # noqa: PLC0415
 
     verified = Verified()
 
@@ -83,6 +84,7 @@ def verify(
         images = list(contents(bundle))
         asyncio.run(work())
     missing = {digest for each in images for digest in each.missing}
+    lacking = [] if bundle.differential else [blob_name(digest) for digest in sorted(missing)]
     if as_json:
         output.json_result(
             {
@@ -91,16 +93,18 @@ def verify(
                 "bytes": verified.size,
                 "missing": sorted(map(str, missing)),
                 "signed": key is not None,
-                "damaged": verified.damaged,
+                "damaged": [*verified.damaged, *lacking],
             }
         )
-    elif not verified.damaged:
+    elif not verified.damaged and not lacking:
         left_out = f"; the other side must have {len(missing)} more" if missing else ""
         signed = ", signed by the key" if key else ""
         what = f"{len(images)} images, {verified.blobs} blobs, {format_size(verified.size)}"
         output.result(f"{file} is whole{signed}: {what}{left_out}")
     if verified.damaged:
         raise Failure(f"{file} is damaged: {', '.join(verified.damaged[:20])} has other bytes than its name says")
+    if lacking:
+        raise Failure(f"{file} is not whole: {', '.join(lacking[:20])} is missing")
 
 
 @app.command()

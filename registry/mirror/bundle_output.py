@@ -82,11 +82,23 @@ class PartialFiles:
         self._dirty = 0
 
     def finish(self) -> None:
-        """See `Output`: the files get their names, the first part last. Durable on return; `finished` has the names."""
+        """See `Output`: the files get their names, the first part last. Durable on return; `finished` has the names.
+
+        An earlier bundle of this name goes, with all its parts: its beginning first, so that no two ever look like one.
+        """
         self.finished = tuple(self._path(self._final, number) for number in range(1, len(self._fds) + 1))
+        for fd in self._fds:
+            durable.sync_file(fd)
+        if self._part_size:
+            for path in (self._final, part_path(self._final, 1)):
+                if path.exists():
+                    durable.unlink(str(path))
         for number in range(len(self._fds), 0, -1):
-            durable.sync_file(self._fds[number - 1])
             durable.rename(str(self._path(self._partial, number)), str(self._path(self._final, number)))
+        number = len(self._fds) + 1 if self._part_size else 1
+        while (left := part_path(self._final, number)).exists():
+            durable.unlink(str(left))
+            number += 1
         durable.sync_directory(str(self._final.parent))
 
     def close(self) -> None:

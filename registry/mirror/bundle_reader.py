@@ -104,17 +104,25 @@ def contents(bundle: Bundle) -> Iterator[Contents]:
     """What each image consists of. *Blocking*: reads all manifests. Raises `ArchiveInvalid` for one that is none, and
     for blobs of another size than their manifest says.
     """
+    known: dict[Digest, tuple[int, int, tuple[Digest, ...]]] = {}  # an index may name one image a thousand times
     for image in bundle.layout.images:
-        needed: dict[Digest, int] = {}
-        for digest, manifest in _graph(bundle, image.descriptor.digest):
-            needed[digest] = bundle.files.blob_size(digest) or 0
-            needed |= {blob.digest: blob.size for blob in manifest.blobs if not _is_elsewhere(bundle, blob)}
-        for digest, size in needed.items():
-            found = bundle.files.blob_size(digest)
-            if found not in {None, size}:
-                raise ArchiveInvalid(f"{blob_name(digest)} has {found} bytes; the manifest of {image} says {size}")
-        missing = tuple(digest for digest in needed if bundle.files.blob_size(digest) is None)
-        yield Contents(image, sum(needed.values()), len(needed), missing)
+        digest = image.descriptor.digest
+        if digest not in known:
+            known[digest] = _consists_of(bundle, image)
+        yield Contents(image, *known[digest])
+
+
+def _consists_of(bundle: Bundle, image: Named) -> tuple[int, int, tuple[Digest, ...]]:
+    """Size and number of all that an image needs, and what of it is missing."""
+    needed = {image.descriptor.digest: image.descriptor.size}
+    for digest, manifest in _graph(bundle, image.descriptor.digest):
+        needed.setdefault(digest, bundle.files.blob_size(digest) or 0)
+        needed |= {blob.digest: blob.size for blob in manifest.blobs if not _is_elsewhere(bundle, blob)}
+    for digest, size in needed.items():
+        found = bundle.files.blob_size(digest)
+        if found not in {None, size}:
+            raise ArchiveInvalid(f"{blob_name(digest)} has {found} bytes; for {image} it should have {size}")
+    return sum(needed.values()), len(needed), tuple(each for each in needed if bundle.files.blob_size(each) is None)
 
 
 async def verify(bundle: Bundle, progress: Verified) -> None:

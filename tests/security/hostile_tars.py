@@ -149,6 +149,14 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: replaced("index.json", index_of(entry(IMAGE), entry(IMAGE, digest="sha256:" + "a" * 64))),
         "names two images",
     ),
+    "an index with another size for an image": (
+        lambda: replaced("index.json", index_of(entry(IMAGE, size=5))),
+        f"{_MANIFEST} has [0-9]+ bytes; for team/app:1 it should have 5",
+    ),
+    "an index that names what is not there": (
+        lambda: packed({k: v for k, v in good_files().items() if k != _MANIFEST}),
+        f"{IMAGE.manifest.digest} of team/app is not in the layout",
+    ),
     "a blob with a name that is no digest": (lambda: with_file("blobs/sha256/abc"), "blobs/sha256/abc"),
     "a manifest with other bytes": (
         lambda: replaced(_MANIFEST, IMAGE.manifest.data.replace(b":2,", b": 2,", 1)),

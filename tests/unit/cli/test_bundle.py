@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,19 @@ def test_a_damaged_bundle_is_found_by_verify_and_refused_by_load(
     assert not list(closed.rglob("_manifests"))
 
 
+def test_a_layout_that_lacks_a_layer_is_not_whole(cargohold: Cargohold, tmp_path: Path) -> None:
+    write_oci_layout(tmp_path / "layout", {"team/app:1": AMD})
+    layer = f"blobs/{AMD.layers[0].digest.replace(':', '/')}"
+    (tmp_path / "layout" / layer).unlink()
+    with tarfile.open(tmp_path / "l.tar", "w") as tar:
+        tar.add(tmp_path / "layout", "")
+
+    verified = cargohold("bundle", "verify", str(tmp_path / "l.tar"))
+
+    assert verified.code == 1
+    assert f"is not whole: {layer} is missing" in verified.err
+
+
 def test_a_bundle_of_what_the_other_side_has_lost_says_what_to_do(
     cargohold: Cargohold, root: Path, closed: Path, tmp_path: Path
 ) -> None:
@@ -152,8 +166,6 @@ def test_a_bundle_of_what_the_other_side_has_lost_says_what_to_do(
 
 
 def test_images_that_have_only_a_tag_need_a_name(cargohold: Cargohold, closed: Path, tmp_path: Path) -> None:
-    import tarfile
-
     write_oci_layout(tmp_path / "layout", {"1": AMD})
     with tarfile.open(tmp_path / "l.tar", "w") as tar:
         tar.add(tmp_path / "layout", "")

@@ -71,6 +71,19 @@ def test_parts_have_the_size_that_was_asked_for_and_come_whole(tmp_path: Path) -
     assert load_into(MemoryPlace(), tmp_path / "b.tar.001").images_done == 1
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_bundle_takes_the_place_of_an_earlier_one_with_all_its_parts(tmp_path: Path, compress: bool) -> None:
+    source = source_with(("team/app:1", AMD), ("team/app:2", image([random_layer(10, 1)])))
+
+    for part_size, name in ((50_000, "1"), (50_000, "2"), (0, "1"), (50_000, "2")):
+        make(tmp_path / "b.tar", source, f"team/app:{name}", shape=Shape(part_size, compress))
+        target = MemoryPlace()
+        load_into(target, tmp_path / "b.tar")
+
+        assert set(target.at("team/app").tags) == {name}
+    assert [path.name for path in tmp_path.iterdir()] == ["b.tar.001"]
+
+
 @pytest.mark.parametrize("gone", ["b.tar.001", "b.tar.002", "b.tar.003"])
 def test_a_missing_part_is_named_or_said_to_be_cut_off(tmp_path: Path, gone: str) -> None:
     make(tmp_path / "b.tar", source_with(("team/app:1", AMD)), "team/app:1", shape=Shape(part_size=50_000))
