@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import bucket, bundles, collecting, login, rows, trees
+from benchmarks import bucket, bundles, collecting, login, mirror, rows, trees
 from benchmarks.report import Result, as_json, plot, table
 from benchmarks.rows import Figure, Row, Subject
 from benchmarks.servers import Command, running
@@ -160,6 +160,19 @@ def _bundles(run: _Run) -> None:
     run.add("bundle: peak memory", "MiB", [costs.peak_mib], more_is_better=False)
 
 
+def _mirror(run: _Run) -> None:
+    """Pulling through ours: the registry that is mirrored (the peer, if there is one) is asked itself as the peer."""
+    if not run.wanted("mirror"):
+        return
+    chosen = run.chosen
+    upstream = chosen.ours if chosen.peer == "none" else chosen.peer
+    found = mirror.measure((chosen.ours, upstream), run.scratch, chosen.rounds, chosen.size * _MIB, chosen.seconds)
+    for name, (ours, peer) in found.items():
+        target = None if "no line" in name else 0.8 if "cold" in name else 0.9
+        unit = "1/s" if "manifest" in name else "MB/s"
+        run.results.append(Result(name, unit, ours, peer, more_is_better=True, target=target))
+
+
 def _collecting(run: _Run) -> None:
     """Garbage collection over the same tree."""
     if not run.wanted("garbage collection"):
@@ -186,6 +199,7 @@ def main() -> int:
         run.start_up()
         _login(run)
         _bucket(run)
+        _mirror(run)
         _collecting(run)
         _bundles(run)
     chosen.output.mkdir(parents=True, exist_ok=True)

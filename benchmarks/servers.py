@@ -84,7 +84,7 @@ class Registry:
 @contextmanager
 def running(command: Command, root: Path) -> Iterator[Registry]:
     """Start a registry over `root`; it is ready when this yields, and gone afterwards."""
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch, "config.yml")
         config.write_text(_DISTRIBUTION_CONFIG.format(root=root, port=port))
@@ -93,7 +93,7 @@ def running(command: Command, root: Path) -> Iterator[Registry]:
         with Path(scratch, "log").open("wb") as log:
             process = subprocess.Popen(words, stdout=log, stderr=log, cwd=scratch)
             try:
-                ready = _wait(port, process, Path(scratch, "log")) - started
+                ready = wait(port, process, Path(scratch, "log")) - started
                 yield Registry(command.name, port, process.pid, ready)
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -104,14 +104,16 @@ def running(command: Command, root: Path) -> Iterator[Registry]:
                     process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> float:
+def wait(port: int, process: subprocess.Popen[bytes], log: Path) -> float:
+    """Return when a registry answers: the time then. Raises `SystemExit` with its log if it ends."""
     deadline = time.perf_counter() + _DEADLINE_SECONDS
     while time.perf_counter() < deadline:
         if process.poll() is not None:
