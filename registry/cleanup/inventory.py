@@ -26,7 +26,7 @@ from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
 _BATCH = 64
-_ATTACHED = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})[0-9a-f]{0,64}(\..+)?", re.ASCII)
+_ATTACHED = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})(\..+)?", re.ASCII)
 """A tag that belongs to a manifest: cosign's `sha256-….sig`, and the referrers tag schema of the distribution-spec."""
 _ALGORITHMS = {32: "sha256", 64: "sha512"}
 _LARGEST_CONFIG = 4 * 1024 * 1024
