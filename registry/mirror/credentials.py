@@ -11,7 +11,8 @@ import binascii
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,8 @@ _HUB_KEY = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"  # noqa: S105  # a word of the protocol
 """The user name with which a credential helper says that its secret is an identity token."""
 _HELPER_TIMEOUT = 60.0
+FRESH_SECONDS = 900.0
+"""For so long credentials are used without asking where they come from."""
 _MAX_OUTPUT = 1024 * 1024
 _HELPER_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
@@ -74,21 +77,24 @@ class PasswordFile:
 
 
 class Command:
-    """Credentials that a command prints: a password, or JSON as a credential helper has it. Asked once, and again when
-    they are refused, as those of clouds are after some hours.
+    """Credentials that a command prints: a password, or JSON as a credential helper has it. Asked for again after a
+    quarter of an hour, and when they are refused: those of clouds end after some hours.
     """
 
-    def __init__(self, command: Sequence[str], username: str = "") -> None:
+    def __init__(self, command: Sequence[str], username: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._command = tuple(command)
         self._username = username
+        self._clock = clock
         self._known: Credentials | None = None
+        self._asked = 0.0
         self._lock = asyncio.Lock()
 
     async def get(self, *, anew: bool = False) -> Credentials | None:
         """See `CredentialSource`."""
         async with self._lock:
-            if self._known is None or anew:
+            if self._known is None or anew or self._clock() - self._asked >= FRESH_SECONDS:
                 self._known = self._read((await _run(self._command)).strip())
+                self._asked = self._clock()
             return self._known
 
     def _read(self, text: str) -> Credentials:

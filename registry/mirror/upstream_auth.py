@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from registry.mirror.credentials import Credentials, CredentialSource
+from registry.mirror.credentials import FRESH_SECONDS, Credentials, CredentialSource
 from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import UpstreamDenied, UpstreamMisbehaved
 
@@ -77,14 +77,12 @@ class UpstreamAuth:
         self._clock = clock
         self._held: OrderedDict[Scope, _Held] = OrderedDict()
         self._locks: defaultdict[Scope, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._basic: str | None = None
+        self._basic: _Held | None = None
 
     def header(self, scope: Scope) -> str | None:
         """The `Authorization` for a request, if it is known already."""
-        held = self._held.get(scope)
-        if held is not None and held.ends > self._clock():
-            return held.header
-        return self._basic
+        held = self._held.get(scope) or self._basic
+        return held.header if held is not None and held.ends > self._clock() else None
 
     async def answer(self, scope: Scope, challenges: Sequence[Challenge], refused: str | None) -> str:
         """The `Authorization` after a challenge to a request that had the header `refused`; callers share the work.
@@ -99,17 +97,18 @@ class UpstreamAuth:
             if "bearer" in offered:
                 return await self._bearer(scope, offered["bearer"], anew=refused is not None)
             if "basic" in offered:
-                self._basic = await self._basic_header(anew=refused is not None)
-                return self._basic
+                return await self._basic_header(refused)
         raise UpstreamDenied(f"{self._endpoint.host} wants a login of a kind that we do not know")
 
-    async def _basic_header(self, *, anew: bool) -> str:
-        credentials = await self._source.get(anew=anew)
+    async def _basic_header(self, refused: str | None) -> str:
+        credentials = await self._source.get(anew=refused is not None)
         if credentials is None or not credentials.password:
             raise UpstreamDenied(f"{self._endpoint.host} wants a login, and there are no credentials for it")
         header = _basic(credentials)
-        if header == self._basic:
+        if header == refused:
             raise UpstreamDenied(f"{self._endpoint.host} does not accept the credentials of {credentials.username}")
+        # some answer credentials that have ended with 403, which asks for no others: so they are not kept for long
+        self._basic = _Held(header, self._clock() + FRESH_SECONDS)
         return header
 
     async def _bearer(self, scope: Scope, challenge: Challenge, *, anew: bool) -> str:

@@ -148,16 +148,20 @@ async def test_a_password_file_is_read_at_each_login(tmp_path: Path) -> None:
         await source.get()
 
 
-async def test_a_command_is_asked_again_only_when_its_password_was_refused(
+async def test_a_command_is_asked_again_after_a_while_and_when_its_password_was_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = _program(tmp_path / "give", f"echo x >> {tmp_path}/count; wc -l < {tmp_path}/count", monkeypatch)
-    source = Command([str(program)], "AWS")
+    now = [0.0]
+    source = Command([str(program)], "AWS", lambda: now[0])
 
     first, second, third = await source.get(), await source.get(), await source.get(anew=True)
+    now[0] = 901.0
+    fourth = await source.get()
 
     assert first == second == Credentials("AWS", "1")
     assert third == Credentials("AWS", "2")
+    assert fourth == Credentials("AWS", "3")
 
 
 async def test_a_command_may_print_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

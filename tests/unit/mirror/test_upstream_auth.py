@@ -133,13 +133,16 @@ async def test_a_token_that_is_refused_is_asked_for_anew() -> None:
 
 
 async def test_basic_is_answered_and_denied_when_it_was_refused() -> None:
-    auth = _auth(Service(), _ALICE)
+    clock = Clock()
+    auth = _auth(Service(), _ALICE, clock)
     header = await auth.answer(_PULL, [Challenge("basic", {})], None)
 
     assert header == "Basic YWxpY2U6c2VjcmV0"
     assert auth.header(("any",)) == header
     with pytest.raises(UpstreamDenied, match="does not accept the credentials of alice"):
         await auth.answer(_PULL, [Challenge("basic", {})], header)
+    clock.now += 901
+    assert auth.header(("any",)) is None
 
 
 @pytest.mark.parametrize("challenges", [[], [Challenge("negotiate", {})], [Challenge("basic", {})]])
