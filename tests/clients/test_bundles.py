@@ -90,6 +90,41 @@ def test_crane_reads_it_unpacked_as_a_layout_and_as_it_is_an_image_of_it(
     assert [layer["digest"] for layer in pushed["layers"]] == [layer.digest for layer in bundled.image.layers]
 
 
+def test_images_with_dockers_media_types_are_read_too(
+    registry: RegistryView, repository: str, seed: int, tmp_path: Path
+) -> None:
+    image, out = random_image(seed, docker=True), tmp_path / "out.tar"
+    source, name = f"{registry.address}/{repository}", f"{registry.address.replace(':', '-')}/{repository}"
+    registry.push(repository, "1", image)
+    run(*cargohold_command(), "bundle", "create", f"{source}:1", "-o", out)
+
+    archive = f"docker-archive:{out}:{name}:1"  # skopeo looks for none but OCI's types in a layout
+    run(need("skopeo"), "copy", "--dest-tls-verify=false", archive, f"docker://{source}-skopeo:1")
+    run(need("oras"), "copy", "--to-plain-http", "--from-oci-layout-path", out, f"{name}:1", f"{source}-oras:1")
+    host = ("--host", f"reg={registry.address},tls=disabled")
+    run(need("regctl"), "image", "import", *host, "--name", f"{name}:1", f"{source}-regctl:1", out)
+
+    registry.assert_holds(f"{repository}-oras", "1", image)
+    registry.assert_holds(f"{repository}-regctl", "1", image)
+    pushed = json.loads(registry.manifest(f"{repository}-skopeo", "1").data)
+    assert pushed["config"]["digest"] == image.config.digest
+
+
+def test_openssl_makes_keys_and_verifies_what_they_sign(bundled: Bundled, tmp_path: Path) -> None:
+    openssl, key, public = need("openssl"), tmp_path / "a.key", tmp_path / "a.pub"
+    run(openssl, "genpkey", "-algorithm", "ed25519", "-out", key)
+    run(openssl, "pkey", "-in", key, "-pubout", "-out", public)
+    image = f"{bundled.address}/{bundled.name.partition('/')[2]}:1"
+    run(*cargohold_command(), "bundle", "create", image, "-o", tmp_path / "out.tar", "--sign", key)
+    run("tar", "-C", tmp_path, "-xf", tmp_path / "out.tar", "cargohold-bundle.json", "cargohold-bundle.sig")
+
+    signed = ("-in", tmp_path / "cargohold-bundle.json", "-sigfile", tmp_path / "cargohold-bundle.sig")
+    verified = run(openssl, "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", *signed)
+
+    assert "Signature Verified Successfully" in verified.text
+    run(*cargohold_command(), "bundle", "verify", tmp_path / "out.tar", "--key", public)
+
+
 def test_docker_loads_it(bundled: Bundled, docker: DockerEngine) -> None:
     docker("load", "--input", bundled.path)
 

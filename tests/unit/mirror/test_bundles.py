@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from registry.content.digest import Digest
 from registry.content.errors import NameInvalid
@@ -69,6 +70,17 @@ def test_parts_have_the_size_that_was_asked_for_and_come_whole(tmp_path: Path) -
     assert [part.name for part in parts] == ["b.tar.001", "b.tar.002", "b.tar.003"]
     assert [part.stat().st_size for part in parts[:2]] == [50_000, 50_000]
     assert load_into(MemoryPlace(), tmp_path / "b.tar.001").images_done == 1
+
+
+def test_a_compressed_bundle_is_plain_zstd_to_others(tmp_path: Path) -> None:
+    source = source_with(("team/app:1", AMD))
+    make(tmp_path / "b.tar", source, "team/app:1")
+    make(tmp_path / "b.tar.zst", source, "team/app:1", shape=Shape(compress=True))
+
+    with (tmp_path / "b.tar.zst").open("rb") as file:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+
+    assert unpacked == (tmp_path / "b.tar").read_bytes()
 
 
 @pytest.mark.parametrize("compress", [False, True])
