@@ -57,6 +57,7 @@ class Upstream:
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """See `Source`. Not every registry has this list: `UpstreamRefused`, `UpstreamDenied`."""
+        await self._http.log_in(_CATALOG)
         url = self._http.url("/v2/_catalog", {"n": PAGE})
         try:
             async for page in pages(self._http, url, _CATALOG, "its repositories"):

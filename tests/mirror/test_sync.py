@@ -170,6 +170,21 @@ def test_a_file_of_skopeo_is_read_as_it_is(
     }
 
 
+def test_all_repositories_that_the_login_may_see_are_brought(
+    cargohold: Cargohold, behind_logins: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("team/all/one", "team/all/two/deep", "public/three")):
+        _put(behind_logins.address, name, random_image(65 + number, layers=1), "v1", login=_ALICE)
+    (tmp_path / "config.json").write_text(
+        json.dumps({"auths": {behind_logins.address: {"username": "alice", "password": PASSWORDS["alice"]}}})
+    )
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    report = _sync(cargohold, f"{behind_logins.address}/team/all/**:v*", "--root", tmp_path / "data")
+
+    assert {image["target"] for image in report["images"]} == {"team/all/one", "team/all/two/deep"}
+
+
 def test_a_layout_is_loaded_and_what_it_has_is_served(cargohold: Cargohold, ours: LiveServer, tmp_path: Path) -> None:
     image = random_image(70)
     write_oci_layout(tmp_path / "layout", {"v1": image})
