@@ -24,14 +24,27 @@ _OUR_SERVERS = frozenset({"shared_server", "server", "own_server", "disk_server"
 """Fixtures that start servers of ours: with settings, disks or ends of their own."""
 
 
+_UNDER_TEST = frozenset({"under_test", "registry_url"})
+"""Parameters and fixtures that say which registry is asked: tests without them start what they need."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `--registry-url` leave out the tests that need a server of our own."""
     if not config.getoption("--registry-url"):
         return
-    ours = [item for item in items if not _OUR_SERVERS.isdisjoint(getattr(item, "fixturenames", ()))]
-    config.hook.pytest_deselected(items=ours)
-    left_out = set(ours)
-    items[:] = [item for item in items if item not in left_out]
+    needs = {item: set(getattr(item, "fixturenames", ())) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not _is_about_any(needs[item])])
+    items[:] = [item for item in items if _is_about_any(needs[item])]
+
+
+def _is_about_any(needs: set[str]) -> bool:
+    return not needs & _OUR_SERVERS and bool(needs & _UNDER_TEST)
+
+
+@pytest.fixture(scope="session")
+def registry_url(request: pytest.FixtureRequest) -> str:
+    """The registry of `--registry-url`; empty if it is to be ours."""
+    return str(request.config.getoption("--registry-url"))
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,12 @@ from tests.live_server import LiveServer, live_server
 
 
 @pytest.fixture(scope="session")
-def registry_address(request: pytest.FixtureRequest) -> Iterator[str]:
+def registry_address(registry_url: str) -> Iterator[str]:
     """HOST:PORT of the registry under test: ours on a free port, or the one that `--registry-url` names."""
-    url = request.config.getoption("--registry-url")
-    if url:
-        address = str(url).removeprefix("http://").rstrip("/")
-        assert httpx.get(f"http://{address}/v2/", trust_env=False).status_code == 200, f"no open registry at {url}"
+    if registry_url:
+        address = registry_url.removeprefix("http://").rstrip("/")
+        answer = httpx.get(f"http://{address}/v2/", trust_env=False)
+        assert answer.status_code == 200, f"no open registry at {registry_url}"
         yield address
         return
     directory = Path(tempfile.mkdtemp(prefix="cargohold-clients-"))

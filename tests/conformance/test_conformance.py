@@ -73,12 +73,12 @@ def registry(url: str, directory: Path, profile: Profile) -> Iterator[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_official_suite_fails_nothing_and_skips_nothing(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, registry_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile = PROFILES[name]
     program = need("conformance")
 
-    with registry(str(request.config.getoption("--registry-url")), tmp_path, profile) as address:
+    with registry(registry_url, tmp_path, profile) as address:
         report = run_suite(program, address, tmp_path / "results", profile.version, profile.suite)
 
     with capsys.disabled():
