@@ -39,6 +39,7 @@ from storage_backends.sendable import FileRegion, Sendable
 _SMALL = 1024 * 1024
 """A blob of at most so many bytes is sent when it is whole: what goes wrong then gets a clear answer."""
 _POLL_SECONDS = 0.05
+_CONFLICT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,10 @@ class BlobFetching:
                     await self._download(fetch)
                     return
             except UploadConflict:
-                pass  # whoever had the turn before us is still at it, after a long pause
+                # whoever had the turn before us is still at it, after a long pause
+                if time.monotonic() - began > self._limits.wait:
+                    raise PlaceUnavailable("another process is fetching this, and does not get on; try again") from None
+                await asyncio.sleep(_CONFLICT_SECONDS)
             await self._read_along(fetch, turn.holder_key)
             await asyncio.sleep(_POLL_SECONDS)  # another process fetches; the storage tells us nothing by itself
 
@@ -189,7 +193,7 @@ class BlobFetching:
     async def _download(self, fetch: _Fetch) -> None:
         uploads = self._local.uploads
         async with self._places, AsyncExitStack() as stack:
-            begun = await uploads.take_up(fetch.session)
+            begun = await self._take_up(fetch)
             try:
                 file, begun = await self._file(fetch.session, begun, stack)
                 opened = await stack.enter_async_context(fetch.place.blob(fetch.name, fetch.digest, begun))
@@ -208,6 +212,15 @@ class BlobFetching:
                 raise
         fetch.place.state.count("blobs fetched")
         fetch.place.state.count("bytes fetched", opened.size - begun)
+
+    async def _take_up(self, fetch: _Fetch) -> int:
+        """How many bytes a killed process has left, to go on from; all of them are as good as none."""
+        uploads = self._local.uploads
+        begun = await uploads.take_up(fetch.session)
+        if begun and begun >= await fetch.place.blob_size(fetch.name, fetch.digest):
+            await uploads.cancel(fetch.session)
+            begun = await uploads.take_up(fetch.session)
+        return begun
 
     async def _file(self, session: Session, begun: int, stack: AsyncExitStack) -> tuple["_File", int]:
         """Where the blob can be read while it comes, and how many bytes are there already."""

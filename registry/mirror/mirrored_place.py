@@ -32,6 +32,7 @@ from registry.mirror.routes import Route
 from registry.mirror.upstream_state import UpstreamState
 
 _DEFAULT_LIMIT_SECONDS = 60
+_MOST_TAGS = 1_000_000
 
 
 class SizedSource(Source, Protocol):
@@ -84,9 +85,14 @@ class MirroredPlace:
                 yield opened
 
     async def tags(self, name: RepositoryName) -> list[Tag]:
-        """All tags of a repository. Raises `NameUnknown`."""
+        """All tags of a repository. Raises `NameUnknown`, and `PlaceUnavailable` if there is no end of them."""
+        found: list[Tag] = []
         with self._asking(name) as there:
-            return [tag async for tag in self._upstream.tags(there)]
+            async for tag in self._upstream.tags(there):
+                found.append(tag)
+                if len(found) > _MOST_TAGS:
+                    raise PlaceUnavailable(f"{self.route.host} has more than {_MOST_TAGS} tags of {there}")
+        return found
 
     async def referrers(self, name: RepositoryName, subject: Digest, most: int) -> list[Referrer]:
         """What refers to a manifest, at most so many."""

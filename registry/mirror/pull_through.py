@@ -38,7 +38,9 @@ from storage_backends.sendable import blocks_of
 
 _TROUBLE = (PlaceUnavailable, PlaceRefused, TimeoutError)
 _MOST_REFERRERS = 1000
-_MOST_LISTS = 256
+_MOST_LISTS = 64
+_LONG_LIST = 20_000
+"""Tags; a longer list is not remembered, for the memory that it takes."""
 _MAX_CONFIG = 8 * 1024 * 1024
 
 
@@ -94,7 +96,8 @@ class PullThrough:
             except _TROUBLE as error:
                 page = await self._own_tags(name, after, limit, error)
                 return replace(page, warning=f"{place.route.host} does not answer: these are the tags that are cached")
-            self._tags.keep(name, known)
+            if len(known) <= _LONG_LIST:
+                self._tags.keep(name, known)
         left = [tag for tag in known if tag > after]
         return Page(tuple(left[:limit]), len(left) > limit)
 

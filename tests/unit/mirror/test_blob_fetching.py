@@ -9,6 +9,7 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown, NotMirrored, PlaceCorrupt, PlaceUnavailable
 from registry.content.names import RepositoryName
+from registry.content.upload_sessions import Session
 from registry.mirror import turns
 from registry.mirror.blob_fetching import FetchLimits
 from registry.mirror.errors import UpstreamUnavailable
@@ -250,3 +251,19 @@ async def test_what_a_killed_process_had_fetched_is_gone_on_with(
     upstream.go_on.set()
 
     assert await _pull(make_mirror(), digest) == LARGE.data
+
+
+@pytest.mark.parametrize("left", [3 * BLOCK, len(LARGE.data), len(LARGE.data) + 5])
+async def test_what_a_killed_process_has_left_does_no_harm_however_much_it_is(
+    make_mirror: MakeMirror, upstream: FakeUpstream, backend: StorageBackend, left: int
+) -> None:
+    mirror = make_mirror()
+    digest = await upstream.put("team/app", LARGE)
+    session = Session.fetching(APP, digest)
+    await backend.create_upload(session.key)
+    async with backend.open_upload(session.key) as writer:
+        await asyncio.to_thread(writer.write, memoryview((LARGE.data + b"more!")[:left]))
+        await writer.save()
+
+    assert await _pull(mirror, digest) == LARGE.data
+    assert await _left_uploads(backend) == ()
