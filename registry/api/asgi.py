@@ -21,7 +21,7 @@ from registry.api.request import Answer, Request, header
 from registry.api.router import Resource
 from registry.api.sending import send_answer
 from registry.api.uploads import Uploads
-from registry.content.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from registry.content.errors import BlobUnknown, ManifestUnknown, NameUnknown, PlaceUnavailable
 from registry.content.served import ServedRegistry
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -103,21 +103,28 @@ class RegistryApi:
 
     async def _answer(self, request: Request, handler: Handler, action: Action | None) -> tuple[Request, Answer]:
         """The answer, and the request that it is to: what is not here, or not for this caller, may be meant of what is
-        mirrored. Whether something is here makes no difference then to whoever may not know.
+        mirrored. Whether something is here makes no difference then to whoever may not know. Who asks whether a blob is
+        there is about to push, and means this registry.
         """
         try:
             await self._gate.admit(request, action)
             return request, await handler(request)
         except (*_UNKNOWN, *_REFUSED) as error:
             name = self._options.names.instead(request.route.name) if action is PULL and request.route.name else None
-            if name is None or request.namespace:
+            asks = request.method == "HEAD"
+            if name is None or request.namespace or (asks and request.route.resource is Resource.BLOB):
                 raise
             other = request.renamed(name)
             try:
                 await self._gate.admit(other, action)
             except _REFUSED:
                 raise error from None
-            return other, await handler(other)
+            try:
+                return other, await handler(other)
+            except PlaceUnavailable:
+                if asks:  # perhaps before a push, which shall not fail for want of an upstream
+                    raise error from None
+                raise
 
 
 def request_id(scope: Scope) -> str:

@@ -293,6 +293,23 @@ def test_names_without_a_prefix_are_ours_first_and_then_the_default_upstreams(
     hub(server, "team/app").assert_holds("v2", own)
     hub(server, "team/app").assert_holds("v1", IMAGE)
     assert hub(server, "team/none").call("GET", "manifests/v1").status == 404
+    assert hub(server, "team/new").call("HEAD", f"blobs/{IMAGE.config.digest}").status == 404
+
+
+def test_a_push_works_that_asks_before_while_the_default_upstream_is_down(
+    there: Repository, proxy: CountingProxy, start_mirror: MakeMirror
+) -> None:
+    there.push("v1", IMAGE)
+    own = hub(start_mirror(mirror={"default": "hub", "attempts": 1}), "team/app")
+    before = own.call("HEAD", f"blobs/{IMAGE.config.digest}")
+    proxy.close()
+
+    asked = own.call("HEAD", "manifests/v1")
+    got = own.call("GET", "manifests/v1")
+    own.push("v1", IMAGE)
+
+    assert (before.status, asked.status, got.status) == (404, 404, 503)
+    own.assert_holds("v1", IMAGE)
 
 
 def test_pushes_beside_the_mirror_work_and_into_it_are_refused(
