@@ -8,7 +8,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.failure import Failure
-from registry.cli.gotemplate import Record, Template, TemplateFailed, TemplateInvalid
+from registry.cli.gotemplate import NilList, NilMap, Record, Template, TemplateFailed, TemplateInvalid
 from registry.cli.listing import template
 from registry.cli.looking_options import PlatformOption, prefix, shown
 from registry.cli.settings_options import ConfigOption, RootOption
@@ -41,6 +41,17 @@ _MAY_LACK = [
     "Shell",
 ]
 """Members of docker's `Config` that an image need not have."""
+
+
+_NIL: Mapping[str, type[NilMap] | type[NilList]] = {
+    "Env": NilList,
+    "Cmd": NilList,
+    "Entrypoint": NilList,
+    "OnBuild": NilList,
+    "Labels": NilMap,
+    "Volumes": NilMap,
+}
+"""What a template sees of members that an image leaves out, as docker's does."""
 
 
 def inspect(  # noqa: PLR0917  # the command line gives them by name
@@ -139,6 +150,9 @@ def _record(members: Mapping[str, object]) -> Record:
 
 
 def _filled(made: Template, value: Record) -> str:
+    config = value["Config"]
+    if isinstance(config, Record):
+        config.update({name: nil() for name, nil in _NIL.items() if config.get(name) is None})
     try:
         return made.render(value)
     except (TemplateInvalid, TemplateFailed) as error:

@@ -323,6 +323,20 @@ def digests(tree: dict[str, Any]) -> dict[str, Any]:
     return {each["digest"]: digests(each) for each in tree["referrers"]}
 
 
+def test_a_template_of_what_an_image_leaves_out_gives_the_same(
+    docker: DockerEngine, ours: Ours, registry: RegistryView, repository: str, seed: int
+) -> None:
+    bare = image([random_layer(100, seed, DOCKER_LAYER)], docker=True, run={"Env": None}, history=[])
+    registry.push(repository, "1", bare)
+    name = f"{registry.address}/{repository}:1"
+    docker("pull", name)
+
+    for member in ("Labels", "Env", "Cmd", "Entrypoint", "Volumes", "User", "WorkingDir"):
+        arguments = ("inspect", "--format", f"{{{{.Config.{member}}}}} {{{{json .Config.{member}}}}}", name)
+        assert ours(*arguments) == docker(*arguments).out, member
+    docker.forget(bare.config.digest)
+
+
 @pytest.mark.parametrize(
     ("template", "code"),
     [

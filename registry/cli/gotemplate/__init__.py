@@ -6,6 +6,6 @@
 
 from registry.cli.gotemplate.errors import TemplateFailed, TemplateInvalid
 from registry.cli.gotemplate.template import Template, parse
-from registry.cli.gotemplate.values import Record
+from registry.cli.gotemplate.values import NilList, NilMap, Record
 
-__all__ = ["Record", "Template", "TemplateFailed", "TemplateInvalid", "parse"]
+__all__ = ["NilList", "NilMap", "Record", "Template", "TemplateFailed", "TemplateInvalid", "parse"]

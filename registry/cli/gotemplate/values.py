@@ -14,6 +14,14 @@ class Record(dict[str, object]):
     may_lack: Collection[str] = ()
 
 
+class NilMap(dict[str, object]):
+    """A map that is nil: empty, but null in JSON."""
+
+
+class NilList(list[object]):
+    """A list that is nil: empty, but null in JSON."""
+
+
 def is_list(value: object) -> TypeGuard[Sequence[object]]:
     """True for what can be counted through; text is none."""
     return isinstance(value, Sequence) and not isinstance(value, str)
@@ -46,6 +54,8 @@ def to_json(value: object) -> str:
 
 
 def _ordered(value: object) -> object:
+    if isinstance(value, NilMap | NilList):
+        return None
     if isinstance(value, Mapping):
         items = value.items() if isinstance(value, Record) else sorted(value.items(), key=lambda item: str(item[0]))
         return {str(key): _ordered(item) for key, item in items}

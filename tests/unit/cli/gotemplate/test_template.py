@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.cli.gotemplate import Record, TemplateFailed, TemplateInvalid, parse
+from registry.cli.gotemplate import NilList, NilMap, Record, TemplateFailed, TemplateInvalid, parse
 
 IMAGE = Record(
     Id="sha256:0123456789abcdef",
@@ -11,6 +11,7 @@ IMAGE = Record(
     Size=1234,
     Share=0.5,
     Config=Record(Labels={"foo": "bar", "a": "b"}, Env=["A=1", "B=2"], Cmd=None, Empty={}),
+    Nothing=Record(Labels=NilMap(), Env=NilList()),
     RepoDigests=["x@y", "z"],
     RootFS=Record(Type="layers", Layers=["one", "two"]),
 )
@@ -34,6 +35,10 @@ IMAGE = Record(
         ("{{.Config.Labels}} {{.Config.Env}}", "map[a:b foo:bar] [A=1 B=2]"),
         ("{{.Config.Empty}} {{.Config.Cmd}}", "map[] <no value>"),
         ("{{.RootFS}} {{.Share}}", "{layers [one two]} 0.5"),
+        (
+            "{{.Nothing.Labels}} {{.Nothing.Env}} {{len .Nothing.Env}} {{json .Nothing}}",
+            'map[] [] 0 {"Labels":null,"Env":null}',
+        ),
         ("{{index .RepoDigests 0}}", "x@y"),
         ("{{(index .RepoDigests 1)}}", "z"),
         ("{{range .RootFS.Layers}}{{println .}}{{end}}", "one\ntwo\n"),
