@@ -91,6 +91,8 @@ def create(  # noqa: PLR0917  # the command line gives them by name
 
     if destination is None:
         raise Failure("say how the bundle is to be called: --output FILE", MISUSED)
+    if destination.is_dir():
+        raise Failure(f"--output {destination} is a directory: name a file in it", MISUSED)
     where = TargetOptions(config, root, plain_http=plain_http)
     groups = _groups(_listed(images or [], from_file), from_storage=from_storage)
     shape, options = _shape(split, compress), Options(_platforms(platforms or []), referrers=referrers)

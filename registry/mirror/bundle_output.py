@@ -4,6 +4,7 @@ A bundle that is being made lies in `.<name>.<what it is made from>.partial` bes
 whoever is asked for the same bundle again goes on from there.
 """
 
+import errno
 import fcntl
 import glob
 import os
@@ -18,6 +19,8 @@ from storage_backends import durable
 _WRITEBACK = 16 * 1024 * 1024
 _END = bytes(1024)
 _BLOCK = 512
+_MOST_PARTS = 900
+"""All of them are open at a time, here and when they are read."""
 _REQUEST = re.compile(r"[0-9a-f]+\.partial(?:\.[0-9]+)?")
 
 
@@ -37,8 +40,11 @@ class PartialFiles:
         self._fds: list[int] = [_open(self._path(self._partial, 1))]
         try:
             fcntl.flock(self._fds[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            is_ours = os.path.samestat(os.fstat(self._fds[0]), os.stat(self._path(self._partial, 1)))
+        except (BlockingIOError, FileNotFoundError) as error:
             raise BundleBusy(f"another process makes {final} now") from error
+        if not is_ours:  # it has got its name since we opened it
+            raise BundleBusy(f"another process has just made {final}")
         while part_size and self._path(self._partial, len(self._fds) + 1).exists():
             self._fds.append(_open(self._path(self._partial, len(self._fds) + 1)))
         self._size = sum(os.fstat(fd).st_size for fd in self._fds)
@@ -55,6 +61,8 @@ class PartialFiles:
         rest = memoryview(data)
         while rest:
             number, offset = divmod(self._size, self._part_size) if self._part_size else (0, self._size)
+            if number == _MOST_PARTS:
+                raise OSError(errno.EFBIG, f"more than {_MOST_PARTS} parts; choose larger ones", str(self._final))
             if number == len(self._fds):
                 self._fds.append(_open(self._path(self._partial, number + 1)))
             room = self._part_size - offset if self._part_size else len(rest)

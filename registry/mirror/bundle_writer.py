@@ -64,11 +64,6 @@ class BundleWriter:
         if not there:
             self._tar.add(LAYOUT, LAYOUT_VERSION)
 
-    @property
-    def images(self) -> int:
-        """How many entries the index has."""
-        return len(self._entries)
-
     def hear(self, event: Event) -> None:
         """Take notice of where an image begins and ends. *Blocking*, for as long as it takes to cut a file short."""
         match event:

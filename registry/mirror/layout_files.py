@@ -1,6 +1,6 @@
 """The files of an OCI image layout: in a directory, or in a tar that is never unpacked. Knows names, no images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -166,10 +166,3 @@ def check_small(name: str, size: int, limit: int) -> None:
     """Raises `ArchiveInvalid` for a file that would have to be read whole and is too large for that."""
     if size > limit:
         raise ArchiveInvalid(f"{name} has {size} bytes; more than {limit} are not read")
-
-
-def blocks_of(files: LayoutFiles, digest: Digest, start: int, block: int) -> Iterator[bytes]:
-    """A blob from byte `start` on. *Blocking*."""
-    size = files.blob_size(digest) or 0
-    for place in range(start, size, block):
-        yield files.read_blob(digest, place, min(block, size - place))

@@ -115,9 +115,6 @@ class IndexEntries:
         self._children |= other._children
         self._images |= other._images
 
-    def __len__(self) -> int:
-        return len(self._shown())
-
     def dumps(self) -> bytes:
         """The file. What has a tag, or is part of an index, is not listed by its digest as well."""
         document = {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": self._shown()}

@@ -183,6 +183,7 @@ def test_images_that_have_only_a_tag_need_a_name(cargohold: Cargohold, closed: P
     [
         (["create", "-o", "o.tar"], 2, "name the images"),
         (["create", "a:1"], 2, "--output FILE"),
+        (["create", "a:1", "-o", "."], 2, "--output . is a directory"),
         (["create", "A B", "-o", "o.tar"], 2, "A B"),
         (["create", "a:1", "-o", "o.tar", "--compress", "gzip"], 2, "--compress zstd"),
         (["create", "a:1", "-o", "o.tar", "--split", "much"], 2, "--split: write a size"),

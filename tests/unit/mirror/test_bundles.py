@@ -1,6 +1,7 @@
 """Bundles made of one place and loaded into another, without a command line or a storage."""
 
 import asyncio
+import fcntl
 import json
 import tarfile
 from pathlib import Path
@@ -344,6 +345,21 @@ def test_two_cannot_make_the_same_bundle_at_once_and_what_was_begun_for_another_
     making.files.close()
     other.files.close()
     assert {path.name for path in tmp_path.iterdir()} == {".b.tar.0123.partial", ".b.tar.4567.partial"}
+
+
+def test_whoever_waits_for_the_lock_while_the_bundle_gets_its_name_does_not_write_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial, final = tmp_path / ".b.tar.0123.partial", tmp_path / "b.tar"
+    monkeypatch.setattr(fcntl, "flock", lambda fd, how: partial.rename(final))
+
+    with pytest.raises(BundleBusy):
+        begin(final, "0123", Shape(), EarlierBundle(_nothing(), ()), differential=False)
+
+
+def test_more_parts_than_can_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="more than 900 parts"):
+        make(tmp_path / "b.tar", source_with(("team/app:1", AMD)), "team/app:1", shape=Shape(part_size=100))
 
 
 def _nothing() -> BundleManifest:
