@@ -7,9 +7,10 @@ whole; where an answer was lost, the old state and the new one are both right.
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
+from typing import Protocol
 
 from tests.images import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Content, random_bytes
 from tests.wire.repository import Repository, digest_of
@@ -18,6 +19,18 @@ from tests.wire.wire import Reply, Wire
 _ATTEMPTS = 50
 _LAYERS = [Content(OCI_LAYER, random_bytes(200 + 997 * number, seed=number)) for number in range(40)]
 _CONFIGS = [Content(OCI_CONFIG, json.dumps({"number": number}).encode()) for number in range(4)]
+
+
+class Operator(Protocol):
+    """Somebody who works on the storage itself, as `cargohold rmi` and `restore` do, and keeps what they delete."""
+
+    def delete(self, name: str, digest: str) -> bool:
+        """Delete a manifest with its tags; False if it is not there. Raises `Lost`."""
+        ...
+
+    def restore(self, name: str, digest: str) -> Collection[str] | None:
+        """Restore it; the tags that name it again, or None if it is too late. Raises `Lost`."""
+        ...
 
 
 class Broken(Exception):
@@ -62,6 +75,7 @@ class Pusher:
     name: str
     others: Sequence[str]
     seed: int
+    operator: Operator
     counts: Counter[str] = field(default_factory=Counter)
     allowed: dict[str, set[Pushed | None]] = field(default_factory=dict)
 
@@ -71,7 +85,7 @@ class Pusher:
     def step(self) -> None:
         """One thing that clients do. Raises `Broken`."""
         actions: list[tuple[float, Callable[[], None]]] = [
-            (5, self.push), (2, self.retag), (2, self.untag), (1, self.delete), (3, self.verify),
+            (5, self.push), (2, self.retag), (2, self.untag), (1, self.delete), (1, self.restore), (3, self.verify),
         ]  # fmt: skip
         [(_, action)] = self._chance.choices(actions, [weight for weight, _ in actions])
         try:
@@ -113,17 +127,43 @@ class Pusher:
 
     def delete(self) -> None:
         """Delete a manifest with all tags that name it."""
+
+        def delete(digest: str) -> bool:
+            return self._call("DELETE", f"manifests/{digest}", (202, 404)).status == 202
+
+        if self._delete(delete):
+            self.counts["deleted"] += 1
+
+    def restore(self) -> None:
+        """Delete a manifest, and bring it back with its tags if the collector has not been faster."""
+        value = self._delete(lambda digest: self.operator.delete(self.name, digest))
+        if value is None:
+            return
+        before = {tag: values for tag, values in self.allowed.items() if None in values}
+        self.allowed |= {tag: values | {value} for tag, values in before.items()}
+        restored = self.operator.restore(self.name, value.manifest.digest)
+        self.allowed |= before
+        if restored is None:
+            self.counts["too late"] += 1
+            return
+        for tag in restored:
+            self.allowed[tag] = {value}
+            self._pull(tag)
+        self.counts["restored"] += 1
+
+    def _delete(self, delete: Callable[[str], bool]) -> Pushed | None:
         tag = self._known()
         value = self._pull(tag) if tag is not None else None
         if value is None:
-            return
+            return None
         tags = [name for name, values in self.allowed.items() if value in values]
         for name in tags:
             self.allowed[name] = self.allowed[name] | {None}
-        if self._call("DELETE", f"manifests/{value.manifest.digest}", (202, 404)).status == 202:
-            for name in tags:
-                self.allowed[name] = (self.allowed[name] - {value}) | {None}
-            self.counts["deleted"] += 1
+        if not delete(value.manifest.digest):
+            return None
+        for name in tags:
+            self.allowed[name] = (self.allowed[name] - {value}) | {None}
+        return value
 
     def verify(self) -> None:
         """Pull what a tag names, whole."""

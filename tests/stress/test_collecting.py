@@ -1,4 +1,4 @@
-"""Pushes, mounts, retags, deletions and kills against collectors, prunes, repairs and scrubs that grant no grace.
+"""Pushes, mounts, retags, deletions, restorations and kills against collectors, prunes, repairs and scrubs.
 
 Every image whose push was acknowledged and that is still tagged pulls whole, all the time; and in the end a collection
 leaves exactly the bytes and links that the tags need. `CARGOHOLD_STRESS_SECONDS` makes a run longer or shorter.
@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection as Sized
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -24,21 +26,29 @@ from config.load import load
 from registry.app_storage import build_backend
 from registry.cleanup import repositories
 from registry.cleanup.gc import Collection, Options
+from registry.cleanup.restore import Restored, Restorer, choose
 from registry.content import keyspace, paging
+from registry.content.digest import Digest
+from registry.content.errors import ManifestUnknown
+from registry.content.immutable_tags import nothing
 from registry.content.leases import CollectorBusy
+from registry.content.names import RepositoryName
+from registry.content.repository import Registry, Rules
 from storage_backends.base import StorageBackend
+from storage_backends.errors import StorageError
 from tests.buckets.gateway import running_gateway
 from tests.buckets.proxy import Proxy
 from tests.buckets.replicas import bucket_settings
 from tests.live_server import LiveServer, live_server
 from tests.stress.collector import LEASE_SECONDS
-from tests.stress.pusher import Pushed, Pusher
+from tests.stress.pusher import Lost, Pushed, Pusher
 from tests.wire.wire import Wire
 
 _SECONDS = float(os.environ.get("CARGOHOLD_STRESS_SECONDS", "0"))
 _PUSHERS = 5
 _LEFT_BY_KILLS = {"", "link without bytes", "stale entry", "history without tag"}
 """All that may be wrong: what a killed push, deletion or collection has begun."""
+T = TypeVar("T")
 
 
 class Collectors:
@@ -98,6 +108,43 @@ def _collecting(
         yield collectors
     finally:
         collectors.stop()
+
+
+class _Operator:
+    """See `pusher.Operator`. The grace that it grants is only its own: the collectors grant none."""
+
+    def __init__(self, backend: StorageBackend) -> None:
+        self._backend = backend
+        self._rules = Rules()
+
+    def delete(self, name: str, digest: str) -> bool:
+        """See the protocol."""
+        registry = Registry(self._backend, self._rules)
+        try:
+            self._do(registry.delete_manifest(RepositoryName(name), Digest.parse(digest)))
+        except ManifestUnknown:
+            return False
+        return True
+
+    def restore(self, name: str, digest: str) -> Sized[str] | None:
+        """See the protocol."""
+
+        async def restore() -> Restored | None:
+            restorer = Restorer(self._backend, self._rules, nothing)
+            known = await restorer.of(RepositoryName(name))
+            chosen = choose(known, Digest.parse(digest))
+            found = [one async for one in restorer.restore(chosen, known) if str(one.item.digest) == digest]
+            return found[0] if found else None
+
+        restored = self._do(restore())
+        return restored.tags if restored is not None and restored.there else None
+
+    @staticmethod
+    def _do(work: Coroutine[None, None, T]) -> T:
+        try:
+            return asyncio.run(work)
+        except StorageError as error:
+            raise Lost(type(error).__name__) from error
 
 
 def _run(
@@ -177,6 +224,7 @@ def _assert_exact(backend: StorageBackend, kept: Mapping[str, Sequence[Pushed]])
     assert {key.removeprefix(keyspace.REPOSITORIES) for key in everything if "/_layers/" in key} == links
     for prefix in (keyspace.CONDEMNED, keyspace.TOUCHED):
         assert asyncio.run(keys(prefix)) == set()
+    assert not {key for key in asyncio.run(keys(keyspace.OWN_REPOSITORIES)) if "/_trash/" in key}
 
 
 async def _forget_intents(backend: StorageBackend) -> None:
@@ -215,10 +263,10 @@ def _assert_busy(pushers: Sequence[Pusher], collectors: Collectors, least: float
     assert len(collectors.cycles()) > least
 
 
-def _pushers(servers: Sequence[LiveServer]) -> list[Pusher]:
+def _pushers(servers: Sequence[LiveServer], backend: StorageBackend) -> list[Pusher]:
     names = [f"stress/{number}" for number in range(_PUSHERS)]
     wires = [Wire(server.url) for server in servers]
-    return [Pusher(wires, name, names, number) for number, name in enumerate(names)]
+    return [Pusher(wires, name, names, number, _Operator(backend)) for number, name in enumerate(names)]
 
 
 @pytest.mark.timeout(600)
@@ -229,14 +277,17 @@ def test_on_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         live_server(tmp_path, arguments=["--workers", "2"], environment=environment) as server,
         _collecting(environment, tmp_path / "collectors.log") as collectors,
     ):
-        pushers = _pushers([server])
+        monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", environment["CARGOHOLD_STORAGE__ROOT"])
+        backend = build_backend(load())
+        pushers = _pushers([server], backend)
         _run([server], collectors, pushers, seconds, workers=True)
         _assert_busy(pushers, collectors, seconds / 20)
         assert sum(pusher.counts["began again"] for pusher in pushers), "no collection ever met a push"
+        for outcome in ("restored", "too late"):
+            assert sum(pusher.counts[outcome] for pusher in pushers), f"nothing was ever {outcome}"
         assert collectors.pruned() > 0
         collectors.stop()
-        monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", str(tmp_path / "data"))
-        _finish(build_backend(load()), pushers)
+        _finish(backend, pushers)
 
 
 @pytest.mark.timeout(600)
@@ -246,15 +297,16 @@ def test_repairs_and_scrubs_beside_pushes_and_collections(tmp_path: Path, monkey
         live_server(tmp_path, arguments=["--workers", "2"], environment=environment) as server,
         _collecting(environment, tmp_path / "log", ("collector", "checker")) as collectors,
     ):
-        pushers = _pushers([server])
+        monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", environment["CARGOHOLD_STORAGE__ROOT"])
+        backend = build_backend(load())
+        pushers = _pushers([server], backend)
         _run([server], collectors, pushers, _SECONDS or 20, workers=True)
         checks = collectors.checks()
         collectors.stop()
         assert checks, "nothing was ever checked"
         assert {check.partition(";")[0] for check in checks} == {"checked 0 damaged"}
         assert {kind for check in checks for kind in check.partition("; ")[2].split(", ")} <= _LEFT_BY_KILLS
-        monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", str(tmp_path / "data"))
-        _finish(build_backend(load()), pushers)
+        _finish(backend, pushers)
 
 
 @pytest.mark.timeout(600)
@@ -274,10 +326,11 @@ def test_on_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             own.mkdir()
             servers.append(stack.enter_context(live_server(own, environment=environment)))
         collectors = stack.enter_context(_collecting(environment, tmp_path / "collectors.log"))
-        pushers = _pushers(servers)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        backend = build_backend(load())
+        pushers = _pushers(servers, backend)
         _run(servers, collectors, pushers, seconds, workers=False)
         _assert_busy(pushers, collectors, 0)
         collectors.stop()
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        _finish(build_backend(load()), pushers)
+        _finish(backend, pushers)
