@@ -129,16 +129,18 @@ class Policy:
             if beginning is not None
         )
 
-    def may_pull_everything(self, identity: Identity) -> bool:
-        """True if nothing can be hidden from somebody, whatever repositories there are."""
+    def may_everywhere(self, action: Action, identity: Identity) -> bool:
+        """True if somebody may do this with whatever repositories there are."""
         rules = [rule for rule in self.rules if self._concerns(rule, identity)]
-        if any(rule.deny and Action.PULL in rule.actions for rule in rules):
+        if any(rule.deny and action in rule.actions for rule in rules):
             return False
-        everywhere = any(grant.pattern == "**" and Action.PULL in grant.actions for grant in identity.scope or ())
+        everywhere = any(
+            grant.pattern == "**" and action in _with_admin(grant.actions) for grant in identity.scope or ()
+        )
         return (everywhere and identity.kind is Kind.ROBOT) or any(
             not rule.deny
             and "**" in rule.repositories
-            and Action.PULL in _meant(rule)
+            and action in _meant(rule)
             and (everywhere or not self._is_limited(rule, identity))
             for rule in rules
         )
@@ -212,7 +214,11 @@ def effective_groups(policy: Policy, identity: Identity) -> Sequence[str]:
 
 def _meant(rule: Rule) -> Actions:
     """Who may administer may do everything; who may not administer may still do the rest."""
-    return EVERYTHING if Action.ADMIN in rule.actions and not rule.deny else rule.actions
+    return rule.actions if rule.deny else _with_admin(rule.actions)
+
+
+def _with_admin(actions: Actions) -> Actions:
+    return EVERYTHING if Action.ADMIN in actions else actions
 
 
 def _names(rule: Rule, kind: str) -> bool:
@@ -224,8 +230,7 @@ def _is_about(rule: Rule, name: str, identity: Identity) -> bool:
 
 
 def _scope(identity: Identity, name: str) -> Actions:
-    found = granted(identity.scope or (), name, _values(identity))
-    return EVERYTHING if Action.ADMIN in found else found
+    return _with_admin(granted(identity.scope or (), name, _values(identity)))
 
 
 def _values(identity: Identity) -> Mapping[str, str]:

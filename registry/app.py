@@ -3,6 +3,7 @@
 The only place where parts are wired together, and where settings and constructors meet: constructors take values.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ from registry.app_mirror import MirrorParts, mirror_names
 from registry.app_storage import build_backend
 from registry.cleanup import gc, scrub_turn
 from registry.cleanup.due import is_due
+from registry.cleanup.on_demand import OnDemand
 from registry.content import keyspace
 from registry.content.repository import Registry, Rules
 from registry.content.served import ServedRegistry
@@ -44,6 +46,7 @@ from storage_backends.base import StorageBackend
 _PULLS_SECONDS = 5.0
 _MINUTE = 60.0
 _HOUR = 3600.0
+_API = ("/v2", "/admin/")
 _TOLD_SECONDS = 600.0
 
 
@@ -70,8 +73,10 @@ def build_proxies(settings: Settings) -> Proxies:
     return Proxies(networks(settings.http.trusted_proxies))
 
 
-def build_api(settings: Settings, registry: ServedRegistry, gate: Gate, emit: Emit | None) -> ASGIApp:
-    """`/v2` over a registry, behind a gate."""
+def build_api(
+    settings: Settings, registry: ServedRegistry, gate: Gate, emit: Emit | None, collector: OnDemand
+) -> ASGIApp:
+    """`/v2` over a registry, and what administrators ask of it, behind a gate."""
     return RegistryApi(
         registry,
         gate,
@@ -83,6 +88,7 @@ def build_api(settings: Settings, registry: ServedRegistry, gate: Gate, emit: Em
             max_page_size=settings.registry.max_page_size,
             redirects=_redirects(settings),
             names=mirror_names(settings),
+            collector=collector,
         ),
         Audit(emit, build_proxies(settings)),
     )
@@ -104,18 +110,19 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     emit = build_audit_log(settings)
     auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
     registry = build_registry(settings, backend, policy)
-    chores = _chores(settings, backend, registry)
+    collector = OnDemand(backend, settings.cleanup.lease_seconds)
+    chores = _chores(settings, backend, registry, collector)
     served: ServedRegistry = registry
     if settings.mirror.sources:
         mirror = MirrorParts(settings, registry, backend)
         served = mirror.registry
         chores.append(Chore("telling what was mirrored", mirror.told, _TOLD_SECONDS, at_end=True))
-    api = build_api(settings, served, build_gate(settings, policy, auth), emit)
+    api = build_api(settings, served, build_gate(settings, policy, auth), emit, collector)
     pages = _pages(backend, auth.routes if auth is not None else [], chores)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path
-        handler = api if scope["type"] == "http" and scope["path"].startswith("/v2") else pages
+        handler = api if scope["type"] == "http" and scope["path"].startswith(_API) else pages
         await handler(scope, receive, send)
 
     return _logged(settings, app)
@@ -161,7 +168,7 @@ def _redirects(settings: Settings) -> Redirects | None:
     return Redirects(networks(redirect.networks), redirect.min_bytes, build_proxies(settings))
 
 
-def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> list[Chore]:
+def _chores(settings: Settings, backend: StorageBackend, registry: Registry, collector: OnDemand) -> list[Chore]:
     async def expire_uploads() -> str:
         count = await backend.expire_uploads(keyspace.UPLOADS, settings.storage.upload_lifetime_seconds)
         return f"removed {count} abandoned uploads" if count else ""
@@ -173,12 +180,12 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry) -> 
     return [
         Chore("removing abandoned uploads", expire_uploads, _HOUR),
         Chore("writing down what was pulled", write_pulls, _PULLS_SECONDS, at_end=True),
-        *_background_work(settings, backend),
+        *_background_work(settings, backend, collector),
     ]
 
 
-def _background_work(settings: Settings, backend: StorageBackend) -> Iterator[Chore]:
-    """What one process among all workers and replicas does, when it is due."""
+def _background_work(settings: Settings, backend: StorageBackend, collector: OnDemand) -> Iterator[Chore]:
+    """What one process among all workers and replicas does, when it is due or somebody has asked for it."""
     cleanup, retention, sync = settings.cleanup, settings.retention, settings.sync
     works: list[tuple[Work, float, Callable[[float, float], Awaitable[bool]]]] = [
         ("garbage collection", collection_interval(settings), partial(is_due, backend, gc.WORK)),
@@ -187,14 +194,22 @@ def _background_work(settings: Settings, backend: StorageBackend) -> Iterator[Ch
         ("sync", sync.interval_seconds if sync.copies else 0, partial(sync_turn.is_due, backend)),
     ]
 
-    async def look(work: Work, interval: float, due: Callable[[float, float], Awaitable[bool]]) -> str:
-        if await due(interval, cleanup.lease_seconds):
-            await run_in_child(work, settings)
+    async def look(
+        work: Work, interval: float, due: Callable[[float, float], Awaitable[bool]], asked: asyncio.Event | None
+    ) -> str:
+        is_asked = asked is not None and asked.is_set()
+        try:
+            if is_asked or (interval and await due(interval, cleanup.lease_seconds)):
+                await run_in_child(work, settings)
+        finally:
+            if is_asked and asked is not None:
+                asked.clear()
         return ""
 
     for work, interval, due in works:
-        if interval:
-            yield Chore(work, partial(look, work, interval, due), min(_MINUTE, interval))
+        asked = collector.asked if work == "garbage collection" else None
+        if interval or asked is not None:
+            yield Chore(work, partial(look, work, interval, due, asked), min(_MINUTE, interval), asked=asked)
 
 
 def _pages(backend: StorageBackend, routes: list[Route], chores: Sequence[Chore]) -> ASGIApp:

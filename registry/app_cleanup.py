@@ -50,6 +50,8 @@ def gc_options(settings: Settings) -> Options:
         grace=cleanup.grace_seconds,
         share=cleanup.share,
         lease=cleanup.lease_seconds,
+        dangling_referrers=cleanup.dangling_referrers == "remove",
+        immutable=immutable_tags(settings),
         upload_lifetime=settings.storage.upload_lifetime_seconds,
         tag_history=cleanup.tag_history,
     )

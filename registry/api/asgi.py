@@ -1,4 +1,4 @@
-"""`/v2` as one ASGI callable: route, gate, handler, answer, and nothing else.
+"""`/v2` and `/admin` as one ASGI callable: route, gate, handler, answer, and nothing else.
 
 The table is the whole API: resource and method to handler and to the action that the caller must be allowed. Holds no
 rule; whatever a handler raises becomes an answer in `errors`.
@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth.access import Action
 from registry.api import router
+from registry.api.administration import Administration
 from registry.api.audit import Audit
 from registry.api.blobs import Blobs
 from registry.api.errors import Challenge, Forbidden, Hidden, MethodNotAllowed, NoSuchEndpoint, answer_for
@@ -26,7 +27,7 @@ from registry.content.served import ServedRegistry
 
 Handler = Callable[[Request], Awaitable[Answer]]
 Endpoint = tuple[Handler, Action | None]
-PULL, PUSH, DELETE = Action.PULL, Action.PUSH, Action.DELETE
+PULL, PUSH, DELETE, ADMIN = Action.PULL, Action.PUSH, Action.DELETE, Action.ADMIN
 _UNKNOWN = (NameUnknown, ManifestUnknown, BlobUnknown)
 _REFUSED = (Challenge, Forbidden, Hidden)
 _VERSION = (b"docker-distribution-api-version", b"registry/2.0")
@@ -43,6 +44,7 @@ class RegistryApi:
     def __init__(self, registry: ServedRegistry, gate: Gate, options: ApiOptions, audit: Audit) -> None:
         blobs, manifests = Blobs(registry, options), Manifests(registry, options)
         uploads, listings = Uploads(registry, options), Listings(registry, options)
+        administration = Administration(options)
         self._gate = gate
         self._options = options
         self._audit = audit
@@ -66,10 +68,15 @@ class RegistryApi:
                 "PUT": (uploads.finish, PUSH),
                 "DELETE": (uploads.cancel, PUSH),
             },
+            Resource.GARBAGE: {
+                "GET": (administration.status, ADMIN),
+                "HEAD": (administration.status, ADMIN),
+                "POST": (administration.begin, ADMIN),
+            },
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request whose path begins with /v2."""
+        """Serve one HTTP request whose path begins with /v2 or /admin."""
         request: Request | None = None
         # the kind alone: an exception that outlives its handler keeps itself, and all that it has met, in memory
         failure: type[Exception] | None = None

@@ -1,7 +1,8 @@
 """Which requests somebody may have to answer for, and what is said of them. Writes nothing down itself.
 
-Pulls, pushes, mounts and deletions are, whether they worked or not, and whatever was refused to somebody who showed a
-credential. The first request of every client comes without one and is answered with where to log in; that is no event.
+Pulls, pushes, mounts, deletions and collections are, whether they worked or not, and whatever was refused to somebody
+who showed a credential. The first request of every client comes without one and is answered with where to log in; that
+is no event.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ _ACTIONS: Mapping[tuple[Resource, str], str] = {
     (Resource.BLOB, "DELETE"): "delete",
     (Resource.UPLOADS, "POST"): "push",
     (Resource.UPLOAD, "PUT"): "push",
+    (Resource.GARBAGE, "POST"): "collect",
 }
 _REFUSALS = (Challenge, Forbidden, Hidden, ReadOnly)
 

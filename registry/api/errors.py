@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from auth import errors as auth
 from registry.api.request import Answer, header
 from registry.content import errors as content
+from registry.content.leases import CollectorBusy
 from storage_backends import errors as storage
 
 _log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     content.ManifestInvalid: _Entry("MANIFEST_INVALID", 400),
     content.ManifestTooLarge: _Entry("MANIFEST_INVALID", 413),
     content.ReferencesUnknown: _Entry("MANIFEST_BLOB_UNKNOWN", 404),
+    CollectorBusy: _Entry("DENIED", 409),
     content.ContentCorrupt: _Entry("UNKNOWN", 500),
     content.PlaceUnavailable: _Entry("UNAVAILABLE", 503),
     content.PlaceRateLimited: _Entry("TOOMANYREQUESTS", 429),

@@ -71,7 +71,7 @@ class Gate:
             caller = guard.recall(request.header(b"authorization")) or await self._identify(guard, request, action)
             scope.setdefault("state", {})["user"] = "" if caller.is_anonymous else str(caller.identity)
         request.caller = caller
-        if caller.policy.read_only and action not in (None, Action.PULL):
+        if caller.policy.read_only and action not in (None, Action.PULL, Action.ADMIN):
             raise ReadOnly("the registry is in read-only mode: pulling works, pushing and deleting do not")
         if guard is None:
             return
@@ -87,11 +87,16 @@ class Gate:
         try:
             return await guard.identify(request.header(b"authorization"), self._options.proxies.client(request.scope))
         except Unauthenticated as error:
+            if request.route.resource is Resource.GARBAGE:
+                raise self._ask_for_password(error.message) from error
             needs = [] if action is None or request.route.resource is Resource.BASE else [_need(request, action)]
             raise self._challenge(request.scope, needs, error.message, error.reason) from error
 
     def _decide(self, request: Request, caller: Caller, action: Action) -> None:
         resource = request.route.resource
+        if resource is Resource.GARBAGE:
+            self._decide_on_everything(caller, action)
+            return
         if resource is Resource.CATALOG:
             if not caller.may_list():
                 raise self._refusal(request, caller, [Need(action)], by_rules=caller.is_anonymous)
@@ -107,6 +112,13 @@ class Gate:
             return
         raise self._refusal(request, caller, needs, by_rules=need.action not in caller.allowed(need.name))
 
+    def _decide_on_everything(self, caller: Caller, action: Action) -> None:
+        if caller.may_administer():
+            return
+        if caller.is_anonymous or caller.bearer is not None:
+            raise self._ask_for_password("log in with the name and password, or access token, of an administrator")
+        raise Forbidden(f"{caller.identity} may not {action} all repositories", "", action)
+
     def _refusal(self, request: Request, caller: Caller, needs: list[Need], *, by_rules: bool) -> Exception:
         """What to raise: ask for a login or a better token where that can help, else say no."""
         need = needs[0]
@@ -116,6 +128,10 @@ class Gate:
         if Action.PULL not in caller.allowed(need.name) and need.action is not Action.PUSH:
             return Hidden(f"there is no repository {need.name} that you may see", {"name": need.name})
         return Forbidden(f"{caller.identity} may not {need.action} {need.name}", need.name, need.action)
+
+    def _ask_for_password(self, message: str) -> Challenge:
+        service = self._guard.service if self._guard is not None else ""
+        return Challenge(message, f'Basic realm="{service}"', [])
 
     def _challenge(self, scope: Scope, needs: list[Need], message: str, reason: str) -> Challenge:
         realm = self._options.realm or self._options.locations.origin(scope) + self._options.token_path

@@ -23,6 +23,8 @@ class Resource(Enum):
     UPLOADS = "uploads"
     UPLOAD = "upload"
     REFERRERS = "referrers"
+    GARBAGE = "garbage"
+    """Ours: garbage collection, of the whole registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,14 @@ class Route:
     argument: str = ""
 
 
+_ELSEWHERE = {"/v2": Route(Resource.BASE), "/admin/gc": Route(Resource.GARBAGE)}
 _BY_VERB = {"manifests": Resource.MANIFEST, "blobs": Resource.BLOB, "referrers": Resource.REFERRERS}
 
 
 def match(raw_path: str) -> Route | None:
     """The route of a path as it came over the wire, without query; None if nothing is there."""
     if not raw_path.startswith(PREFIX):
-        return Route(Resource.BASE) if raw_path == "/v2" else None
+        return _ELSEWHERE.get(raw_path)
     parts = raw_path[len(PREFIX) :].split("/")
     if "%" in raw_path:
         parts = [_decoded(part) for part in parts]

@@ -73,7 +73,7 @@ class Uploads:
         source = RepositoryName.parse(text) if text else None
         caller = request.caller
         if source is None:
-            allowed = caller.policy.may_pull_everything(caller.identity)
+            allowed = caller.policy.may_everywhere(Action.PULL, caller.identity)
         else:
             allowed = caller.may(Action.PULL, source)
         return allowed and await self._registry.mount(request.name, digest, source)

@@ -1,6 +1,8 @@
 """Whether a cleanup is due, among all who could begin one. Two small reads, for it is asked often."""
 
+import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from registry.content import keyspace
@@ -28,6 +30,16 @@ async def is_due(backend: StorageBackend, work: str, interval: float, lease: flo
         return False
 
 
-async def done(backend: StorageBackend, work: str) -> None:
-    """It was done now."""
-    await backend.put(f"{keyspace.LAST_DONE}{work}", b"", durable=False)
+async def done(backend: StorageBackend, work: str, outcome: Mapping[str, object] | None = None) -> None:
+    """It was done now, and this has come of it."""
+    data = json.dumps(outcome).encode() if outcome is not None else b""
+    await backend.put(f"{keyspace.LAST_DONE}{work}", data, durable=False)
+
+
+async def last_done(backend: StorageBackend, work: str) -> tuple[float, Mapping[str, object]] | None:
+    """When it was last done (seconds since the epoch), and what has come of it; None if that is not known."""
+    try:
+        found = await backend.get(f"{keyspace.LAST_DONE}{work}")
+    except NotFound:
+        return None
+    return (found.info.modified, json.loads(found.data)) if found.data else None

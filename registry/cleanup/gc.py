@@ -6,16 +6,20 @@ it is stopped; the next one begins by itself where there is something left.
 
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from registry.cleanup import repositories
+from registry.cleanup.dangling_referrers import DanglingReferrers
 from registry.cleanup.due import done
+from registry.cleanup.image_removal import ImageRemoval
+from registry.cleanup.image_removal import Options as RemovalOptions
 from registry.cleanup.leftovers import Leftovers
 from registry.cleanup.mark import Marker
 from registry.cleanup.pace import Pace
 from registry.cleanup.removal import Doomed, remove
 from registry.content import keyspace
 from registry.content.digest import Digest
+from registry.content.immutable_tags import Covers, nothing
 from registry.content.leases import Collector, storage_time
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
@@ -36,6 +40,9 @@ class Options:
     lease: float = 300.0
     upload_lifetime: float = 7 * 86400.0
     tag_history: int | None = None
+    dangling_referrers: bool = False
+    """Whether referrers go whose subject is gone, if no tag that is `immutable` names them."""
+    immutable: Covers = nothing
     dry_run: bool = False
 
 
@@ -54,13 +61,15 @@ class Collected:
     removed_sessions: int = 0
     removed_history: int = 0
     removed_trash: int = 0
+    removed_referrers: int = 0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.removed_blobs} blobs with {self.freed} bytes, {self.removed_links} links, "
-            f"{self.removed_sessions} uploads, {self.removed_history} entries of tags' history"
+            f"{self.removed_sessions} uploads, {self.removed_history} entries of tags' history, "
+            f"{self.removed_referrers} referrers"
         )
 
 
@@ -71,13 +80,17 @@ class Collection:
         self.collected = Collected()
         self._backend = backend
         self._options = options
-        self._collector = Collector(backend, holder, options.lease)
+        self._collector = Collector(backend, holder, options.lease, lambda: asdict(self.collected))
+        self._holder = holder
         self._pace = Pace(options.share)
         self._now = 0.0
 
     async def run(self) -> AsyncIterator[Collected]:
         """Collect; yields now and then how far it is. Raises `CollectorBusy`, `LeaseLost`, `StorageError`."""
         began = time.monotonic()
+        async for _ in self._referrers():
+            self.collected.seconds = time.monotonic() - began
+            yield self.collected
         self._now = await storage_time(self._backend)
         self.collected.stage = "looking for what is needed"
         if not self._options.dry_run:
@@ -89,10 +102,28 @@ class Collection:
             if not self._options.dry_run:
                 await self._collector.beat()
         if not self._options.dry_run:
+            self.collected.stage = "done"
             await self._collector.end(str(self.collected))
-            await done(self._backend, WORK)
+            await done(self._backend, WORK, asdict(self.collected))
         self.collected.stage = "done"
         yield self.collected
+
+    async def _referrers(self) -> AsyncIterator[None]:
+        """Remove referrers whose subject is gone, before what they need is looked for."""
+        options = self._options
+        if not options.dangling_referrers:
+            return
+        self.collected.stage = "looking for referrers whose subject is gone"
+        removal = ImageRemoval(
+            self._backend,
+            DanglingReferrers(self._backend, options.immutable, options.grace),
+            RemovalOptions(options.grace, lease=options.lease, share=options.share, dry_run=options.dry_run),
+            self._holder,
+        )
+        async for _ in removal.run():
+            yield
+        self.collected.removed_referrers = len(removal.removed.going)
+        self.collected.notes += removal.removed.notes
 
     async def _cycle(self) -> AsyncIterator[None]:
         marker = Marker(self._backend, self._now - self._options.grace, self._pace)
@@ -119,7 +150,10 @@ class Collection:
                 self.collected.removed_history += count
                 await self._pace.rest()
                 yield
-        self.collected.removed_trash = await leftovers.trash(self._now - self._options.grace)
+        async for count in leftovers.trash(self._now - self._options.grace):
+            self.collected.removed_trash += count
+            await self._pace.rest()
+            yield
         await leftovers.empty_repositories()
 
     async def _shards(self) -> dict[str, set[str]]:

@@ -45,16 +45,16 @@ class Leftovers:
             async for tag in repositories.children(self._backend, prefix):
                 yield await self._forget_history(f"{prefix}{tag}/", kept, since)
 
-    async def trash(self, since: float) -> int:
-        """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many."""
-        removed = 0
+    async def trash(self, since: float) -> AsyncIterator[int]:
+        """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many, some
+        at a time.
+        """
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
             async for keys in batches(self._backend, paging.keys(self._backend, keyspace.trash(name)), 100):
                 found = [info for key in keys if (info := await self._stat(key)) is not None]
                 old = [info.key for info in found if info.modified < since]
-                removed += len(old)
                 await self._delete(old)
-        return removed
+                yield len(old)
 
     async def empty_repositories(self) -> None:
         """Remove what we keep of repositories in which nothing is left."""

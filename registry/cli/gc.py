@@ -146,6 +146,7 @@ def _report(collected: "Collected", *, dry_run: bool) -> None:
     verb = "Would remove" if dry_run else "Removed"
     output.result(
         f"{verb} {collected.removed_blobs} of {collected.blobs} blobs, {collected.removed_links} links, "
-        f"{collected.removed_sessions} abandoned uploads, {collected.removed_history} entries of tags' history"
+        f"{collected.removed_sessions} abandoned uploads, {collected.removed_history} entries of tags' history, "
+        f"{collected.removed_trash} records of deletions, {collected.removed_referrers} referrers"
     )
     output.result(f"Total {'reclaimable' if dry_run else 'reclaimed'} space: {format_size(collected.freed)}")

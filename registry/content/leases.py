@@ -30,9 +30,9 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from registry.content import keyspace
 from registry.content.digest import Digest
@@ -43,6 +43,8 @@ INTENT_SECONDS = 3600.0
 """After so long an intent is what a killed process left."""
 _CLAIM_SECONDS = 30.0
 _POLL_SECONDS = 0.02
+_TOLD_SECONDS = 10.0
+"""So often, at least, a collector says how far it is."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,17 +62,20 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CollectorState:
-    """Who collects: `holder` in words; whether it is `at_work`; when it began (since the epoch); what came of it."""
+    """Who collects: `holder` in words; whether it is `at_work`; when it began (since the epoch); what came of it; and
+    while it is at work how far it is.
+    """
 
     holder: str = ""
     at_work: bool = False
     began: float = 0.0
     beats: int = 0
     outcome: str = ""
+    progress: Mapping[str, object] = field(default_factory=dict)
 
     def dump(self) -> bytes:
         """As it lies on storage."""
-        return json.dumps([self.holder, self.at_work, self.began, self.beats, self.outcome]).encode()
+        return json.dumps([self.holder, self.at_work, self.began, self.beats, self.outcome, self.progress]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +229,23 @@ class Intent:
 
 
 class Collector:
-    """The collector's side, for one cycle at a time. `seconds` is how long its lease lasts without a beat.
+    """The collector's side, for one cycle at a time. `seconds` is how long its lease lasts without a beat; `progress`
+    says how far the work is, for people who look.
 
     It removes nothing when more than half of that time has passed since its last beat; so whoever takes over must only
     be sure that a removal that has begun is over after the other half.
     """
 
-    def __init__(self, backend: StorageBackend, holder: str, seconds: float) -> None:
+    def __init__(
+        self,
+        backend: StorageBackend,
+        holder: str,
+        seconds: float,
+        progress: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
         self._backend = backend
         self._seconds = seconds
+        self._progress = progress
         self._state = CollectorState(holder)
         self._version = ""
         self._beat = 0.0
@@ -257,10 +270,9 @@ class Collector:
 
     async def beat(self) -> None:
         """Show that we are alive; to be called often. Raises `LeaseLost`."""
-        if time.monotonic() - self._beat < self._seconds / 4:
+        if time.monotonic() - self._beat < min(self._seconds / 4, _TOLD_SECONDS):
             return
-        state = self._state
-        self._state = CollectorState(state.holder, at_work=True, began=state.began, beats=state.beats + 1)
+        self._state = replace(self._state, beats=self._state.beats + 1, progress=self._progress())
         await self._write_state()
         await self._remember()
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 _END_SECONDS = 5.0
@@ -19,13 +19,15 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Chore:
     """Something to do every `interval` seconds, and perhaps once more at the end, for which it then has a few seconds;
-    `work` returns what is worth telling, or nothing.
+    `work` returns what is worth telling, or nothing. It is done at once when `asked` is set, which `work` clears, and
+    only then with an interval of 0.
     """
 
     name: str
     work: Callable[[], Awaitable[str]]
     interval: float
     at_end: bool = False
+    asked: asyncio.Event | None = None
 
 
 @asynccontextmanager
@@ -53,9 +55,18 @@ async def _end(chores: Sequence[Chore]) -> None:
 async def _repeat(chore: Chore) -> None:
     pause = random.uniform(0, chore.interval)  # noqa: S311  # workers that start together shall not all look at once
     while True:
-        await asyncio.sleep(pause)
+        await _wait(chore, pause)
         pause = chore.interval
         await _do(chore)
+
+
+async def _wait(chore: Chore, pause: float) -> None:
+    if chore.asked is None:
+        await asyncio.sleep(pause)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(pause or None):
+            await chore.asked.wait()
 
 
 async def _do(chore: Chore) -> None:

@@ -148,10 +148,12 @@ proctype Writer(byte me) {
         :: whole ->
 push:
             if :: MUTANT == CHECK_FIRST -> whole = linked[me] && bytes :: else fi;
-            if
-            :: MUTANT == SILENT_RESTORE && restores -> skip
-            :: else -> intent[me] = true; rely()
-            fi;
+#if MUTANT == SILENT_RESTORE
+            if :: !restores -> intent[me] = true; rely() :: else fi;
+#else
+            intent[me] = true;
+            rely();
+#endif
             if :: MUTANT != CHECK_FIRST && !(MUTANT == BLIND_RESTORE && restores) -> whole = linked[me] && bytes :: else fi;
 #ifndef ZERO_GRACE
             assert(whole || late); /* within the grace period no push has to begin again, and what was deleted comes back */

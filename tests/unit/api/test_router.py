@@ -15,6 +15,7 @@ _DIGEST = "sha256:" + "0" * 64
         ("/v2", Route(Resource.BASE)),
         ("/v2/", Route(Resource.BASE)),
         ("/v2/_catalog", Route(Resource.CATALOG)),
+        ("/admin/gc", Route(Resource.GARBAGE)),
         ("/v2/a/tags/list", Route(Resource.TAGS, "a")),
         ("/v2/a/b/c/tags/list", Route(Resource.TAGS, "a/b/c")),
         ("/v2/a/b/manifests/latest", Route(Resource.MANIFEST, "a/b", "latest")),

@@ -101,7 +101,7 @@ def test_an_open_registry_lets_everybody_do_everything() -> None:
     policy = Policy(OPEN_RULES)
 
     assert policy.decide(ANONYMOUS, "a") == EVERYTHING
-    assert policy.may_pull_everything(ANONYMOUS)
+    assert policy.may_everywhere(Action.PULL, ANONYMOUS)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_what_is_decided_is_what_is_explained(
             policy.may_see_below(who, name[:end] + "/") for end in range(len(name)) if name[end : end + 1] == "/"
         )
         assert policy.may_see_below(who, "")
-    elif policy.may_pull_everything(who):
+    elif policy.may_everywhere(Action.PULL, who):
         pytest.fail("something is hidden from somebody from whom nothing is")
 
 

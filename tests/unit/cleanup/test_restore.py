@@ -1,7 +1,6 @@
 """What was deleted comes back whole within the grace period, and not after it; no interleaving breaks that."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from registry.content.repository import Registry, Rules
 from registry.content.trash import Trash
 from storage_backends.base import StorageBackend
 from storage_backends.memory import MemoryBackend
+from tests.unit.cleanup.clock import Clock
 from tests.unit.content.documents import descriptor, encoded, image, index
 from tests.unit.content.pouring import Poured
 from tests.unit.content.stepping import SteppingBackend
@@ -28,20 +28,6 @@ _CONFIG, _LAYER, _OTHER = b"{}", b"a layer", b"another layer"
 _RULES = Rules()
 _GRACE = Options(grace=_RULES.grace_seconds)
 _V1, _V2, _LATEST = Tag("v1"), Tag("v2"), Tag("latest")
-
-
-class Clock:
-    """The storage's time, which a test moves on."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-    def let_grace_pass(self) -> None:
-        """Until now nothing is young any more."""
-        self.now += _RULES.grace_seconds + 1
 
 
 @pytest.fixture
