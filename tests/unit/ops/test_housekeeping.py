@@ -32,6 +32,26 @@ async def test_uploads_are_expired_again_and_again_and_after_a_failure_too(caplo
     assert "the disk is away" in caplog.text
 
 
+async def test_what_is_asked_for_is_done_at_once_and_with_an_interval_of_zero_only_then() -> None:
+    asked, done, calls = asyncio.Event(), asyncio.Event(), 0
+
+    async def collect() -> str:
+        nonlocal calls
+        calls += 1
+        asked.clear()
+        done.set()
+        return ""
+
+    async with housekeeping([Chore("collecting", collect, 0.0, asked=asked)]):
+        await asyncio.sleep(0.01)
+        assert calls == 0
+        for count in (1, 2):
+            done.clear()
+            asked.set()
+            await asyncio.wait_for(done.wait(), 10)
+            assert calls == count
+
+
 async def test_it_ends_with_the_server() -> None:
     async def expire() -> str:
         await asyncio.sleep(3600)
