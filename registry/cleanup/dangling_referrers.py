@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.cleanup.image_removal import Going
-from registry.cleanup.inventory import Image, Inventory
+from registry.cleanup.inventory import Image, Inventory, Step
 from registry.cleanup.prune import is_immutable
 from registry.content.digest import Digest
 from registry.content.immutable_tags import Covers
@@ -29,7 +29,7 @@ class DanglingReferrers:
     immutable: Covers
     grace: float
 
-    async def choose(self, found: Inventory, now: float) -> Sequence[Going]:
+    async def choose(self, found: Inventory, now: float, step: Step) -> Sequence[Going]:
         """See `Chooser`."""
         since = now - self.grace
         old = {digest for digest, image in found.images.items() if image.pushed < since}
@@ -42,7 +42,8 @@ class DanglingReferrers:
         chosen = {
             digest
             for digest in dangling
-            if not subjects[digest] & restorable and not is_immutable(self.immutable, found.images[digest])
+            if not subjects[digest] & restorable
+            and not is_immutable(self.immutable, found.name, found.images[digest].tags)
         }
         return [
             Going(found.images[digest], found.images[digest].tags, reason="what it refers to is gone")
