@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from registry.content.digest import Digest
 from registry.content.errors import ManifestInvalid, ManifestUnknown
 from registry.content.manifests import parse_manifest
-from registry.content.names import RepositoryName, Tag
+from registry.content.names import RepositoryName, Tag, cosign_tags
 from registry.content.places import Referrer, Source
 
 _DEEPEST = 16
 _MOST = 20_000
 """Nobody has more of them; whoever makes them means harm."""
-_COSIGN = ("sig", "att", "sbom")
-"""Cosign's tags are `<alg>-<hex>.<one of these>`, where it does not use the referrers API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,7 @@ class Tree:
 
     async def _cosign(self, subject: Digest) -> Sequence[Node]:
         found = []
-        for kind in _COSIGN:
-            tag = Tag.parse(f"{subject.algorithm}-{subject.encoded}.{kind}")
+        for tag in cosign_tags(subject):
             try:
                 stored = await self.source.manifest(self.name, tag)
                 artifact_type = parse_manifest(stored.data, stored.media_type).artifact_type

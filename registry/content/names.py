@@ -78,6 +78,14 @@ def parse_reference(text: str) -> Reference:
     return Digest.parse(text) if ":" in text else Tag.parse(text)
 
 
+def cosign_tags(subject: Digest) -> tuple[Tag, ...]:
+    """The tags under which cosign keeps signatures, attestations and SBOMs where it does not use the referrers API:
+    `<alg>-<hex>.sig` and the like. Of sha512 there are none: they would be too long for a tag.
+    """
+    texts = [f"{subject.algorithm}-{subject.encoded}.{kind}" for kind in ("sig", "att", "sbom")]
+    return tuple(Tag(text) for text in texts if is_tag(text))
+
+
 def referrers_tag(subject: Digest) -> Tag:
     """The tag under which clients list referrers where there is no API. Source: "Referrers Tag Schema"."""
     return Tag(f"{subject.algorithm[:32]}-{subject.encoded[:64]}")

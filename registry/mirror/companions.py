@@ -12,13 +12,12 @@ from collections.abc import Awaitable, Callable
 from registry.content.digest import Digest
 from registry.content.errors import ContentError, ManifestUnknown
 from registry.content.manifests import parse_manifest
-from registry.content.names import Reference, RepositoryName, Tag
+from registry.content.names import Reference, RepositoryName, cosign_tags
 from registry.content.repository import Registry
 from registry.mirror.blob_fetching import BlobFetching
 from registry.mirror.mirrored_place import MirroredPlace
 from storage_backends.errors import StorageError
 
-_COSIGN = ("sig", "att", "sbom")
 _MOST = 100
 _AT_ONCE = 2
 _MOST_WAITING = 1000
@@ -52,8 +51,7 @@ class Companions:
             try:
                 for referrer in await place.referrers(name, digest, _MOST):
                     await self._with_blobs(place, name, referrer.digest, referrer.digest)
-                for kind in _COSIGN:
-                    tag = Tag(f"{digest.algorithm}-{digest.encoded}.{kind}")
+                for tag in cosign_tags(digest):
                     found = await place.resolve_if_there(name, tag)
                     if found is not None:
                         await self._with_blobs(place, name, tag, found)

@@ -29,7 +29,7 @@ from registry.content.errors import (
 )
 from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
-from registry.content.names import Reference, RepositoryName, Tag
+from registry.content.names import Reference, RepositoryName, Tag, cosign_tags
 from registry.content.places import Source, Target
 from registry.mirror.errors import MirrorError
 from registry.mirror.platforms import Platform, chosen
@@ -55,8 +55,6 @@ _MOST_MANIFESTS = 20_000
 """Of one image, with its referrers."""
 _REMEMBERED = 65_536
 A = TypeVar("A")
-_COSIGN = ("sig", "att", "sbom")
-"""Cosign's tags are `<alg>-<hex>.<one of these>`, where it does not use the referrers API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +174,7 @@ class Copying:
         async for referrer in self._source.referrers(name, subject):
             if referrer.digest not in walk.seen:
                 await self._graph(walk, await self._manifest(name, referrer.digest), depth)
-        tags = [Tag.parse(f"{subject.algorithm}-{subject.encoded}.{kind}") for kind in _COSIGN]
+        tags = cosign_tags(subject)
         for tag, digest in zip(tags, await _all([self._look_up(name, tag) for tag in tags]), strict=True):
             if digest is None:
                 continue

@@ -50,5 +50,11 @@ async def test_signatures_of_old_cosign_are_found_by_their_tag(place: MemoryPlac
     assert ("application/old", f"sha256-{SUBJECT.encoded}.sig", []) in shown(list(found))
 
 
+async def test_an_image_of_sha512_has_its_referrers(place: MemoryPlace) -> None:
+    subject = Digest.of(ONE.manifest.data, "sha512")
+
+    assert list(await Tree(place, APP).below(subject)) == []
+
+
 async def test_an_image_without_any_has_none(place: MemoryPlace) -> None:
     assert list(await Tree(place, APP).below(Digest.of(b"nobody's"))) == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from registry.content.digest import Digest
 from registry.content.errors import ContentError, DigestInvalid, NameInvalid, TagInvalid
-from registry.content.names import RepositoryName, Tag, parse_reference
+from registry.content.names import RepositoryName, Tag, cosign_tags, parse_reference
 from storage_backends.keys import check_key
 
 _HOSTILE = [
@@ -116,3 +116,10 @@ def test_a_hostile_name_is_refused_in_no_time() -> None:
                 continue
 
     assert time.process_time() - began < 0.1
+
+
+def test_cosign_has_no_tags_for_a_digest_that_is_too_long_for_one() -> None:
+    short, long = Digest.of(b"x"), Digest.of(b"x", "sha512")
+
+    assert cosign_tags(short) == tuple(f"sha256-{short.encoded}.{kind}" for kind in ("sig", "att", "sbom"))
+    assert cosign_tags(long) == ()

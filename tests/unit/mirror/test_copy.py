@@ -266,3 +266,14 @@ def test_what_reading_the_list_of_images_raises_ends_the_copy() -> None:
 
     with pytest.raises(BlobUnknown, match="the list ends here"):
         asyncio.run(Copying(source_with(AMD, "1"), MemoryPlace(), Options()).run(images()))
+
+
+def test_an_image_of_sha512_is_copied_although_it_has_no_cosign_tags() -> None:
+    source, target = source_with(AMD), MemoryPlace()
+    stored = source.at("team/app").manifests[Digest.parse(AMD.manifest.digest)]
+    digest = Digest.of(stored.data, "sha512")
+    source.at("team/app").manifests[digest] = StoredManifest(digest, stored.media_type, stored.data)
+
+    tally = copy(source, target, wanted("team/app", str(digest), "1"))
+
+    assert (tally.images_done, tally.failed) == (1, [])
