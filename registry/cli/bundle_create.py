@@ -1,7 +1,6 @@
 """`cargohold bundle create`: put images into a file that crosses the gap."""
 
 import asyncio
-import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from registry.cli import output
 from registry.cli.bundle_files import read_base, told
 from registry.cli.copying import failures, line_of
 from registry.cli.failure import MISUSED, Failure
+from registry.cli.image_list import read_list
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
 from registry.cli.target import PlainHttpOption, TargetOptions, parse_image, place_at
@@ -153,12 +153,7 @@ class _Work:
 def _listed(images: list[str], from_file: Path | None) -> list[str]:
     """All images that are wanted, each once."""
     if from_file is not None:
-        try:
-            text = sys.stdin.read() if str(from_file) == "-" else from_file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise Failure(f"--from-file {from_file} cannot be read: {error}", MISUSED) from error
-        lines = (line.partition("#")[0].strip() for line in text.splitlines())
-        images = [*images, *filter(None, lines)]
+        images = [*images, *read_list(from_file)]
     if not images:
         raise Failure("name the images to put into the bundle, or a list of them with --from-file", MISUSED)
     return list(dict.fromkeys(images))

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from registry.mirror.progress import Event, Tally
     from registry.mirror.sync import Outcome
 
+FromFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-file", metavar="FILE", help="Sources, one a line, - for stdin; *.yml: a file of `skopeo sync`."
+    ),
+]
 TagsOption = Annotated[
     list[str] | None, typer.Option("--tag", metavar="PATTERN", help="Only such tags: v1.*, /^v[0-9]+$/. Repeatable.")
 ]
@@ -46,10 +52,7 @@ def sync(  # noqa: PLR0917  # the command line gives them by name
     to: Annotated[
         str, typer.Option("--to", metavar="TARGET", help="Where to: PREFIX here, or HOST[:PORT]/PREFIX.")
     ] = "",
-    from_file: Annotated[
-        Path | None,
-        typer.Option("--from-file", metavar="FILE", help="Sources, one a line; *.yml: a file of `skopeo sync`."),
-    ] = None,
+    from_file: FromFileOption = None,
     tags: TagsOption = None,
     exclude: ExcludeOption = None,
     semver: SemverOption = "",

@@ -3,13 +3,13 @@
 Makes copies of it, as the settings hold them; must not know how they are done.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.cli.failure import MISUSED, Failure
+from registry.cli.image_list import read_list
 from registry.cli.settings_options import refused
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from config.sync import CopySettings
 
 _LAYOUT = "oci:"
-_COMMENT = re.compile(r"(^|\s)#.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def gather(
         settings, found = _of_skopeo(settings, from_file, choice)
         copies += found
     elif from_file is not None:
-        copies += [copy_of(text, choice) for text in _lines(from_file)]
+        copies += [copy_of(text, choice) for text in read_list(from_file)]
     if not copies and from_file is None:
         if choice.says_anything:
             raise Failure("the options say how to choose, and no SOURCE of what: name one", MISUSED)
@@ -86,14 +85,6 @@ def copy_of(text: str, choice: Choice) -> "CopySettings":
         platforms=tuple(choice.platforms),
         referrers=choice.referrers,
     )
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{file} cannot be read: {error}", MISUSED) from error
-    return [word for line in text.splitlines() if (word := _COMMENT.sub("", line).strip())]
 
 
 def _of_skopeo(settings: "Settings", file: Path, choice: Choice) -> "tuple[Settings, list[CopySettings]]":

@@ -131,6 +131,25 @@ def test_the_storage_is_pushed_to_a_registry_behind_logins_as_the_settings_say(
     assert _get(behind_logins.address, "team/push/app", "v1", _ALICE) == image.manifest.data
 
 
+def test_from_one_registry_to_another_signatures_are_found_there_too(
+    cargohold: Cargohold, ours: LiveServer, old: RegistryView, tmp_path: Path
+) -> None:
+    value = index([random_image(n, architecture=name) for n, name in ((35, "amd64"), (36, "arm64"))])
+    signature = artifact(b"signature", "application/vnd.test", subject=value.manifest)
+    _put(ours.address, "signed/app", value, "v1")
+    _put(ours.address, "signed/app", signature)
+    arguments = (f"{ours.address}/signed/app", "--to", f"{old.address}/far", "--root", tmp_path)
+
+    first, second = _sync(cargohold, *arguments), _sync(cargohold, *arguments)
+
+    assert (first["copied"], second["unchanged"]) == (1, 1)
+    assert old.manifest("far/signed/app", "v1").data == value.manifest.data
+    tagged = json.loads(old.manifest("far/signed/app", value.manifest.digest.replace(":", "-")).data)["manifests"]
+    assert [entry["digest"] for entry in tagged] == [signature.manifest.digest]
+    assert old.blob("far/signed/app", signature.layers[0].digest) == b"signature"
+    assert not (tmp_path / "docker").exists()
+
+
 def test_a_file_of_skopeo_is_read_as_it_is(
     cargohold: Cargohold, behind_logins: Guarded, old: RegistryView, tmp_path: Path
 ) -> None:

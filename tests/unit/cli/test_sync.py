@@ -1,5 +1,6 @@
 """What `cargohold sync` is told to bring, and what it says of words that mean nothing."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def test_a_list_has_a_source_a_line_and_comments(tmp_path: Path) -> None:
         ("docker.io", "library/a", 2),
         ("quay.io", "b/c", 2),
     ]
+
+
+def test_a_list_may_come_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("quay.io/b/c:1\n"))
+
+    _, copies = gather(Settings(), (), Path("-"), Choice())
+
+    assert [(copy.source, *copy.repositories, *copy.tags) for copy in copies] == [("quay.io", "b/c", "1")]
 
 
 def test_a_file_of_skopeo_gives_copies_and_registries(tmp_path: Path) -> None:
