@@ -9,7 +9,7 @@ from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.looking_options import prefix
 from registry.cli.settings_options import ConfigOption, RootOption
-from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act, parse_image
+from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act, parse_image, told
 
 if TYPE_CHECKING:
     from registry.browse.removal import Removal, Repository
@@ -100,8 +100,12 @@ def rmi(  # noqa: PLR0917  # the command line gives them by name
 
     async def work(opened: Opened) -> _Run:
         run = _Run(opened, force=force, keep=keep, dry_run=dry_run)
-        for name, going in _by_repository(named).items():
-            await run.repository(name, going)
+        try:
+            for name, going in _by_repository(named).items():
+                with told():
+                    await run.repository(name, going)
+        except Failure as failure:  # what has gone is told all the same
+            run.wrong.append(str(failure))
         return run
 
     run = act(TargetOptions(config, root, url, plain_http, looks=True), named, work)

@@ -10,6 +10,9 @@ import pytest
 
 from registry import app_storage
 from registry.content import keyspace
+from registry.content.digest import Digest
+from registry.content.local_place import LocalPlace
+from registry.content.names import RepositoryName
 from storage_backends.base import StoredObject
 from storage_backends.errors import Unavailable
 from storage_backends.filesystem import FilesystemBackend
@@ -134,6 +137,27 @@ def test_a_storage_that_goes_away_while_something_changes_leaves_every_tag_whole
     after = {(row["repository"], row["tag"]) for row in json.loads(cargohold("images", "--root", shelf, "--json").out)}
     assert (("prod/app", "1") in after) is (gone is None)
     assert {("team/app", "1"), ("team/app", "both")} - after == ({gone} if gone else set())
+
+
+def test_what_has_gone_before_the_storage_went_away_is_told(
+    cargohold: Cargohold, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = LocalPlace.delete_manifest
+    deleted: list[Digest] = []
+
+    async def delete(self: LocalPlace, name: RepositoryName, digest: Digest) -> None:
+        if deleted:
+            raise Unavailable("the disk is gone")
+        deleted.append(digest)
+        await whole(self, name, digest)
+
+    monkeypatch.setattr(LocalPlace, "delete_manifest", delete)
+
+    done = cargohold("rmi", "--root", shelf, "lib/base:1", "team/app:1", "team/app:latest")
+
+    assert done.code == 1
+    assert done.out == f"Untagged: lib/base:1\nDeleted: lib/base@{deleted[0]}\n"
+    assert "the storage failed: the disk is gone" in done.err
 
 
 class GoesAway(FilesystemBackend):
