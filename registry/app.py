@@ -27,12 +27,13 @@ from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
 from registry.app_cleanup import RETENTION, Work, collection_interval, run_in_child
 from registry.app_mirror import MirrorParts, mirror_names
+from registry.app_registry import build_registry
 from registry.app_storage import build_backend
 from registry.cleanup import gc, scrub_turn
 from registry.cleanup.due import is_due
 from registry.cleanup.on_demand import OnDemand
 from registry.content import keyspace
-from registry.content.repository import Registry, Rules
+from registry.content.repository import Registry
 from registry.content.served import ServedRegistry
 from registry.mirror import sync_turn
 from registry.ops.access_log import AccessLog
@@ -48,24 +49,6 @@ _MINUTE = 60.0
 _HOUR = 3600.0
 _API = ("/v2", "/admin/")
 _TOLD_SECONDS = 600.0
-
-
-def registry_rules(settings: Settings) -> Rules:
-    """What the registry accepts."""
-    section = settings.registry
-    return Rules(
-        max_manifest_bytes=section.max_manifest_bytes,
-        max_blob_bytes=section.max_blob_bytes,
-        check_references=section.check_references,
-        allow_sparse_indexes=section.allow_sparse_indexes,
-        allow_foreign_layers=section.allow_foreign_layers,
-        grace_seconds=settings.cleanup.grace_seconds,
-    )
-
-
-def build_registry(settings: Settings, backend: StorageBackend, policy: PolicySource) -> Registry:
-    """The domain over a storage."""
-    return Registry(backend, registry_rules(settings), lambda name: policy.current().immutable_in(name))
 
 
 def build_proxies(settings: Settings) -> Proxies:

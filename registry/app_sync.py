@@ -13,8 +13,8 @@ from config.checks import Problem
 from config.settings import Settings
 from config.sync import CopySettings
 from config.upstreams import UpstreamSettings
-from registry.app import build_registry
 from registry.app_auth import build_policy_source
+from registry.app_registry import build_registry
 from registry.app_storage import build_backend
 from registry.app_upstreams import options_for
 from registry.content.digest import Digest

@@ -63,8 +63,8 @@ def restore(  # noqa: PLR0917  # the command line gives them by name
 
 
 def _restorer(settings: "Settings", *, force: bool = False, dry_run: bool = False) -> "Restorer":
-    from registry.app import registry_rules  # noqa: PLC0415  # start-up time
     from registry.app_cleanup import immutable_tags  # noqa: PLC0415
+    from registry.app_registry import registry_rules  # noqa: PLC0415  # start-up time
     from registry.app_storage import build_backend  # noqa: PLC0415
     from registry.cleanup.restore import Restorer  # noqa: PLC0415
 

@@ -142,8 +142,8 @@ async def _registry(options: TargetOptions, host: str) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def _storage(options: TargetOptions) -> AsyncIterator[Opened]:
-    from registry.app import build_registry  # noqa: PLC0415  # start-up time
     from registry.app_auth import build_policy_source  # noqa: PLC0415
+    from registry.app_registry import build_registry  # noqa: PLC0415  # start-up time
     from registry.app_storage import build_backend  # noqa: PLC0415
     from registry.content.local_place import LocalPlace  # noqa: PLC0415
 

@@ -9,8 +9,8 @@ import pytest
 
 from config.settings import RegistrySettings, Settings
 from config.storage import StorageSettings
-from registry.app import build_registry
 from registry.app_auth import build_policy_source
+from registry.app_registry import build_registry
 from registry.app_storage import build_backend
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
