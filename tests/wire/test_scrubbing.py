@@ -16,12 +16,12 @@ from tests.wire.wire import Wire
 _SECONDS = 30.0
 
 
-def _file(server: LiveServer, digest: str) -> Path:
+def blob_file(server: LiveServer, digest: str) -> Path:
     encoded = digest.partition(":")[2]
     return server.root / f"docker/registry/v2/blobs/sha256/{encoded[:2]}/{encoded}/data"
 
 
-def _flip(file: Path, offset: int = 1000) -> None:
+def flip(file: Path, offset: int = 1000) -> None:
     """Turn one bit over, in place."""
     with file.open("r+b") as data:
         data.seek(offset)
@@ -48,7 +48,7 @@ def test_a_flipped_bit_is_found_and_the_next_push_mends_it_while_the_server_runs
         repository.push("latest", image)
         repository.push("other", other)
         layer = image.layers[0].digest
-        _flip(_file(server, layer))
+        flip(blob_file(server, layer))
 
         done = subprocess.run(_scrub(server), capture_output=True, text=True, check=False)
 
@@ -69,7 +69,7 @@ def test_a_server_scrubs_by_itself_and_says_what_it_found(tmp_path: Path) -> Non
     with live_server(tmp_path, arguments=["--workers", "2"], environment=environment) as server:
         repository = Repository(Wire(server.url), "team/app")
         repository.push("latest", image)
-        _flip(_file(server, image.layers[0].digest))
+        flip(blob_file(server, image.layers[0].digest))
 
         _wait(lambda: f"needed by ['team/app:latest@{image.manifest.digest}']" in server.tail(), server.tail)
 
@@ -92,7 +92,7 @@ def test_killed_in_the_middle_the_next_one_goes_on_from_there(tmp_path: Path) ->
         running.wait()
         left = json.loads(state.read_bytes())
         last = server.root / "docker/registry/v2/blobs"
-        _flip(max(last.rglob("data")))
+        flip(max(last.rglob("data")))
 
         _wait(lambda: time.time() - state.stat().st_mtime > 1, lambda: "the clock stands still")
         done = subprocess.run(_scrub(server), env=environment, capture_output=True, text=True, check=False)
@@ -110,8 +110,8 @@ def test_another_registry_mends_what_was_lost(tmp_path: Path) -> None:
         repository = Repository(Wire(server.url), "mirror/team/app")
         repository.push("latest", image)
         Repository(Wire(there.url), "team/app").push("other", image)
-        _flip(_file(server, image.layers[0].digest))
-        _flip(_file(server, image.manifest.digest), 10)
+        flip(blob_file(server, image.layers[0].digest))
+        flip(blob_file(server, image.manifest.digest), 10)
 
         command = _scrub(server, "--from", there.address, "--prefix", "mirror")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
