@@ -3,6 +3,7 @@
 Part of the composition root.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -104,11 +105,9 @@ async def synchronise(
         places = _Places(settings, wish, stack)
         for copy in copies:
             try:
-                task = await places.task(copy)
-            except (ContentError, MirrorError, OSError) as error:
+                await Sync(await places.task(copy), told, report).run()
+            except (ContentError, MirrorError, OSError) as error:  # what reading a layout raises, too
                 told(Outcome(copy.source, copy.target, (), None, "failed", error=str(error)))
-            else:
-                await Sync(task, told, report).run()
 
 
 async def synchronise_as_set(settings: Settings) -> None:
@@ -157,9 +156,9 @@ class _Places:
             return "", self._storage()
         if place.startswith(_LAYOUT):
             path = Path(copy.source.removeprefix(_LAYOUT))
-            files = open_layout(path)
+            files = await asyncio.to_thread(open_layout, path)
             self._stack.callback(files.close)
-            return "", OciLayout(files, _unnamed(copy, path))
+            return "", await asyncio.to_thread(OciLayout, files, _unnamed(copy, path))
         upstream = await self._upstream(place)
         return upstream.endpoint.host, upstream
 

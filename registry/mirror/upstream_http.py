@@ -101,6 +101,7 @@ class UpstreamHttp:
     ) -> Answer:
         """Send a body that can be read once. What reading it raises comes out here."""
         request = self._request(method, url, headers, blocks, self._auth.header(scope))
+        request.extensions["timeout"] = {**request.extensions["timeout"], "read": self._patience.storing}
         with translated(self.endpoint.host):
             response = await self._client.send(request, stream=True)
         async with closing(response):

@@ -26,6 +26,8 @@ class Patience:
     longest_wait: float = 30.0
     connect: float = 10.0
     silence: float = 30.0
+    storing: float = 900.0
+    """How long a registry may be silent when it has got a blob: some read or copy it once more before they answer."""
     answer: float = 120.0
     """How long an answer that is no blob may take, however slowly it comes."""
 

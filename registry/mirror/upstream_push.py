@@ -41,11 +41,8 @@ class BlobUpload:
         try:
             if self._chunk and size > self._chunk:
                 location = await self._in_chunks(location, exactly(size, blocks), scope)
-                answer = await self._finish(location, digest, scope)
-            else:
-                headers = {**_OCTETS, "Content-Length": str(size)}
-                url = location.copy_merge_params({"digest": str(digest)})
-                answer = await self._http.pour("PUT", url, scope, exactly(size, blocks), headers)
+                size, blocks = 0, _each()
+            answer = await self._finish(location, digest, size, blocks, scope)
             self._check(answer, digest, name)
         except BaseException:
             with suppress(MirrorError):  # that it goes is a kindness to the registry
@@ -110,9 +107,13 @@ class BlobUpload:
             raise UpstreamMisbehaved(f"{self._http.endpoint.host} has lost what it acknowledged of the upload")
         return position, self._location(answer)
 
-    async def _finish(self, location: httpx.URL, digest: Digest, scope: Scope) -> Answer:
+    async def _finish(
+        self, location: httpx.URL, digest: Digest, size: int, blocks: AsyncIterator[bytes], scope: Scope
+    ) -> Answer:
+        """Send the last bytes, or all of them, and what they are called."""
         url = location.copy_merge_params({"digest": str(digest)})
-        return await self._http.call("PUT", url, scope, headers={"Content-Length": "0"})
+        headers = {**_OCTETS, "Content-Length": str(size)}
+        return await self._http.pour("PUT", url, scope, exactly(size, blocks), headers)
 
     def _location(self, answer: Answer) -> httpx.URL:
         try:
@@ -133,3 +134,8 @@ class BlobUpload:
         if error.code == "SIZE_INVALID":
             raise SizeInvalid(error.message) from error
         raise error
+
+
+async def _each(*blocks: bytes) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -427,3 +428,18 @@ async def test_without_a_check_of_its_certificate_a_registry_may_speak_without_e
 
     assert found.endpoint.url == f"http://{registry.address}"
     assert checked.endpoint == encrypted
+
+
+async def test_a_registry_may_be_silent_for_longer_when_it_has_got_a_blob() -> None:
+    def script(asked: Asked) -> Says:
+        if asked.method == "PUT":
+            time.sleep(0.5)
+        return Says(201) if asked.method == "PUT" else Says(202, headers={"Location": "/up"})
+
+    with scripted(script) as registry:
+        patience = replace(_PATIENCE, silence=0.2)
+        for chunk in (0, 1_000_000):
+            options = UpstreamOptions(Endpoint.parse(registry.address), patience=patience, chunk_bytes=chunk)
+            async with Upstream(options) as upstream:
+                await upstream.put_blob(NAME, _DIGEST, len(_DATA), blocks(_DATA))
+    assert registry.paths("DELETE") == []
