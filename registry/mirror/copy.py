@@ -31,7 +31,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag, cosign_tags
 from registry.content.places import Source, Target
-from registry.mirror.errors import MirrorError
+from registry.mirror.errors import MirrorError, RateLimited, UpstreamUnavailable
 from registry.mirror.platforms import Platform, chosen
 from registry.mirror.progress import (
     BlobDone,
@@ -54,6 +54,7 @@ _DEEPEST = 16
 _MOST_MANIFESTS = 20_000
 """Of one image, with its referrers."""
 _REMEMBERED = 65_536
+_TRIES = 3
 A = TypeVar("A")
 
 
@@ -212,7 +213,7 @@ class Copying:
         if not await self._target.has_blob(image.target, blob.digest):
             how = "mounted" if await self._mount(image, blob) else "copied"
             if how == "copied" and not self._options.dry_run:
-                await self._stream(image, blob)
+                await self._patiently(image, blob)
         self._holders[blob.digest] = image.target
         if len(self._holders) > _REMEMBERED:
             self._holders.popitem(last=False)
@@ -224,6 +225,18 @@ class Copying:
         if holder is None or self._options.dry_run:
             return holder is not None
         return holder != image.target and await self._target.mount(image.target, blob.digest, holder)
+
+    async def _patiently(self, image: Wanted, blob: Descriptor) -> None:
+        """Bring a blob; again from its beginning if the way to the target breaks. Downloads go on by themselves."""
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._stream(image, blob)
+                break
+            except RateLimited:
+                raise
+            except UpstreamUnavailable:
+                if not left:
+                    raise
 
     async def _stream(self, image: Wanted, blob: Descriptor) -> None:
         async with self._source.blob(image.source, blob.digest) as opened:

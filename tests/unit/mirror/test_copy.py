@@ -10,6 +10,7 @@ from registry.content.errors import BlobUnknown
 from registry.content.manifest_store import StoredManifest
 from registry.content.names import RepositoryName, Tag, parse_reference
 from registry.mirror.copy import Copying, Options
+from registry.mirror.errors import RateLimited, UpstreamUnavailable
 from registry.mirror.platforms import Platform
 from registry.mirror.progress import BlobDone, Event, Moved, Tally, Wanted
 from tests.images import OCI_INDEX, Content, Image, artifact, index, random_image, random_layer
@@ -277,3 +278,32 @@ def test_an_image_of_sha512_is_copied_although_it_has_no_cosign_tags() -> None:
     tally = copy(source, target, wanted("team/app", str(digest), "1"))
 
     assert (tally.images_done, tally.failed) == (1, [])
+
+
+@dataclasses.dataclass
+class Breaking(MemoryPlace):
+    """A target to which the way breaks so many times, in the middle of a blob."""
+
+    error: type[UpstreamUnavailable] = UpstreamUnavailable
+    breaks: int = 0
+
+    async def put_blob(self, name: RepositoryName, digest: Digest, size: int, blocks: AsyncIterator[bytes]) -> None:
+        if self.breaks:
+            self.breaks -= 1
+            await anext(blocks)
+            raise self.error("cut")
+        await super().put_blob(name, digest, size, blocks)
+
+
+@pytest.mark.parametrize(
+    ("error", "breaks", "done"),
+    [(UpstreamUnavailable, 2, 1), (UpstreamUnavailable, 3, 0), (RateLimited, 1, 0)],
+)
+def test_a_blob_is_sent_again_when_the_way_to_the_target_breaks(
+    error: type[UpstreamUnavailable], breaks: int, done: int
+) -> None:
+    source, target = source_with(random_image(9, layers=1), "1"), Breaking(error=error, breaks=breaks)
+
+    tally = copy(source, target, wanted("team/app", "1", "1"), options=Options(jobs=1))
+
+    assert (tally.images_done, len(tally.failed)) == (done, 1 - done)
