@@ -41,13 +41,27 @@ def mirror_problems(settings: Settings) -> Iterator[Problem]:
         for name in source.ns:
             if namespaces.setdefault(name.lower(), source.prefix) != source.prefix:
                 yield Problem((*here, "ns"), f"{name} leads to {namespaces[name.lower()]} already")
-    if mirror.default and mirror.sources and mirror.default not in prefixes:  # without any, bundles bring what is there
-        yield Problem(("mirror", "default"), f"{mirror.default} is no prefix of mirror.sources")
+    if mirror.default and mirror.default not in prefixes:
+        yield from _default_problems(mirror.default, mirrors=bool(prefixes))
     for text in mirror.platforms:
         try:
             Platform.parse(text)
         except PlatformInvalid as error:
             yield Problem(("mirror", "platforms"), str(error))
+
+
+def _default_problems(default: str, *, mirrors: bool) -> Iterator[Problem]:
+    """What a bundle has brought needs no source: names there begin with a host, or with that of `--prefix`."""
+    try:
+        RepositoryName.parse(default)
+    except NameInvalid as error:
+        yield Problem(("mirror", "default"), error.message)
+        return
+    if mirrors and "." not in default:
+        yield Problem(
+            ("mirror", "default"),
+            f"{default} is no prefix of mirror.sources, and not how names of a bundle begin, such as docker.io",
+        )
 
 
 def _source_problems(settings: Settings, source: MirrorSourceSettings, number: int) -> Iterator[Problem]:

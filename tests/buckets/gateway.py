@@ -66,6 +66,10 @@ class Gateway:
             self._process.wait()
             self._process = None
 
+    def file(self, bucket: str, key: str) -> Path:
+        """Where the bytes of an object lie."""
+        return self._data / bucket / key
+
     def client(self, endpoint: str = "") -> Any:
         """A client of boto3, by way of `endpoint`, or straight."""
         return boto3.client(

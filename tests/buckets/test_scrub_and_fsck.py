@@ -55,6 +55,28 @@ def test_a_damaged_object_is_taken_away_and_the_next_push_mends_it(
         assert _cargohold(settings, "scrub", "--quiet")[0] == 0
 
 
+def test_bytes_that_rot_below_the_server_are_found_although_their_entity_tag_stays(
+    gateway: Gateway, bucket: str, settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    image = random_image(seed=1)
+    layer = image.layers[0].digest
+    with live_server(tmp_path, environment=settings) as server:
+        repository = Repository(Wire(server.url), "team/app")
+        repository.push("latest", image)
+        tag = gateway.client().head_object(Bucket=bucket, Key=_blob(layer))["ETag"]
+        with gateway.file(bucket, _blob(layer)).open("r+b") as file:
+            file.seek(100)
+            file.write(b"rotten")
+        assert gateway.client().head_object(Bucket=bucket, Key=_blob(layer))["ETag"] == tag
+
+        code, found = _cargohold(settings, "scrub", "--quiet")
+
+        assert (code, [damage["state"] for damage in found["damaged"]]) == (1, ["quarantined"])
+        repository.push("latest", image)
+        repository.assert_holds("latest", image)
+        assert _cargohold(settings, "scrub", "--quiet")[0] == 0
+
+
 def test_an_empty_link_in_a_bucket_is_written_again(
     gateway: Gateway, bucket: str, settings: Mapping[str, str], tmp_path: Path
 ) -> None:
