@@ -117,7 +117,8 @@ class _Work:
 
     async def run(self, sign: Path | None, *, quiet: bool) -> "tuple[Making, Tally]":
         """Make it. Raises what `told` tells."""
-        from registry.mirror.bundle_base import Several  # noqa: PLC0415  # start-up time
+        from config.units import format_size  # noqa: PLC0415  # start-up time
+        from registry.mirror.bundle_base import Several  # noqa: PLC0415
         from registry.mirror.bundle_create import begin, fill  # noqa: PLC0415
         from registry.mirror.bundle_signing import read_private_key  # noqa: PLC0415
 
@@ -133,7 +134,7 @@ class _Work:
             )
             opened.callback(making.files.close)
             if making.resumed > 1024 and not quiet:
-                output.note(f"going on with the {making.resumed} bytes that are there already")
+                output.note(f"going on with the {format_size(making.resumed)} that are there already")
             async with shown(line_of(self.tally, sum(map(len, self.groups.values()))), quiet=quiet):
                 await fill(making.writer, places, self.options, self.tally.take)
             if self.tally.failed and not self.tally.images_done:

@@ -29,7 +29,7 @@ def with_storage(
 
     settings = load_settings(config, {"--root": root})
     if not settings.storage.s3.bucket:
-        _check_owner(settings.storage.root)
+        check_owner(settings.storage.root)
     try:
         return asyncio.run(work(settings, build_backend(settings)))
     except AuthError as error:
@@ -38,7 +38,7 @@ def with_storage(
         raise Failure(f"the storage failed: {error}") from error
 
 
-def _check_owner(root: Path) -> None:
+def check_owner(root: Path) -> None:
     """What root writes for its own eyes alone, a server that runs as somebody else cannot read."""
     owner = root.stat().st_uid if root.exists() else os.geteuid()
     if os.geteuid() == 0 and owner != 0:

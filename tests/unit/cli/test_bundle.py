@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -163,6 +164,18 @@ def test_a_bundle_of_what_the_other_side_has_lost_says_what_to_do(
     assert loaded.code == 1
     assert "failed: team/app@" in loaded.out
     assert "neither in the bundle nor in the registry: make the bundle again from an inventory" in loaded.out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
+def test_root_does_not_load_into_the_storage_of_another_user(cargohold: Cargohold, root: Path, closed: Path) -> None:
+    cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "out.tar")
+    os.chown(closed, 1234, 1234)
+
+    loaded = cargohold("bundle", "load", "out.tar", "--root", str(closed))
+
+    assert loaded.code == 2
+    assert "belongs to user 1234" in loaded.err
+    assert list(closed.iterdir()) == []
 
 
 def test_images_that_have_only_a_tag_need_a_name(cargohold: Cargohold, closed: Path, tmp_path: Path) -> None:
