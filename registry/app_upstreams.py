@@ -12,6 +12,7 @@ from registry.mirror.credentials import (
     DockerLogins,
     Given,
     PasswordFile,
+    Remembered,
     login_files,
 )
 from registry.mirror.endpoints import Endpoint
@@ -53,14 +54,18 @@ def options_for(
     for upstream in upstreams:
         if Endpoint.parse(upstream.url, plain_http=upstream.plain_http).host == wanted.host:
             return upstream_options(upstream, patience)
-    return UpstreamOptions(wanted, DockerLogins(wanted.host, login_files()), patience=patience)
+    return UpstreamOptions(wanted, _docker_logins(wanted), patience=patience)
 
 
 def _credentials(upstream: UpstreamSettings, endpoint: Endpoint) -> CredentialSource:
     if upstream.credential_command:
-        return Command(upstream.credential_command, upstream.username)
+        return Remembered(Command(upstream.credential_command, upstream.username))
     if upstream.password_file is not None:
         return PasswordFile(upstream.username, upstream.password_file)
     if upstream.username:
         return Given(Credentials(upstream.username, upstream.password.get_secret_value()))
-    return DockerLogins(endpoint.host, login_files())
+    return _docker_logins(endpoint)
+
+
+def _docker_logins(endpoint: Endpoint) -> CredentialSource:
+    return Remembered(DockerLogins(endpoint.host, login_files()))

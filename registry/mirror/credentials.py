@@ -76,38 +76,50 @@ class PasswordFile:
             raise CredentialsInvalid(f"the password cannot be read from {self.path}: {_reason(error)}") from error
 
 
-class Command:
-    """Credentials that a command prints: a password, or JSON as a credential helper has it. Asked for again after a
-    quarter of an hour, and when they are refused: those of clouds end after some hours.
+class Remembered:
+    """Credentials that are dear to find out: asked for once in a quarter of an hour, and when they are refused.
+
+    Those of clouds end after some hours, and some registries do not say so in a way that asks for others.
     """
 
-    def __init__(self, command: Sequence[str], username: str = "", clock: Callable[[], float] = time.monotonic) -> None:
-        self._command = tuple(command)
-        self._username = username
+    def __init__(self, source: CredentialSource, clock: Callable[[], float] = time.monotonic) -> None:
+        self.source = source
         self._clock = clock
         self._known: Credentials | None = None
-        self._asked = 0.0
+        self._ends = -1.0
         self._lock = asyncio.Lock()
 
     async def get(self, *, anew: bool = False) -> Credentials | None:
         """See `CredentialSource`."""
         async with self._lock:
-            if self._known is None or anew or self._clock() - self._asked >= FRESH_SECONDS:
-                self._known = self._read((await _run(self._command)).strip())
-                self._asked = self._clock()
+            if anew or self._clock() >= self._ends:
+                self._known = await self.source.get(anew=anew)
+                self._ends = self._clock() + FRESH_SECONDS
             return self._known
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Credentials that a command prints: a password, or JSON as a credential helper has it."""
+
+    command: Sequence[str]
+    username: str = ""
+
+    async def get(self, *, anew: bool = False) -> Credentials | None:
+        """See `CredentialSource`."""
+        return self._read((await _run(self.command)).strip())
 
     def _read(self, text: str) -> Credentials:
         if not text.startswith("{"):
             if not text or "\n" in text:
-                raise CredentialsInvalid(f"{self._command[0]} must print a password in one line, or JSON")
-            return Credentials(self._username, text)
-        return _of_helper(text, self._command[0], self._username)
+                raise CredentialsInvalid(f"{self.command[0]} must print a password in one line, or JSON")
+            return Credentials(self.username, text)
+        return _of_helper(text, self.command[0], self.username)
 
 
 @dataclass(frozen=True, slots=True)
 class DockerLogins:
-    """What `docker login` and `podman login` have left on this machine, for one registry; read at each login."""
+    """What `docker login` and `podman login` have left on this machine, for one registry."""
 
     host: str
     files: Sequence[Path]

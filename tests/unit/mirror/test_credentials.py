@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.mirror.credentials import Command, Credentials, DockerLogins, PasswordFile, login_files
+from registry.mirror.credentials import Command, Credentials, DockerLogins, PasswordFile, Remembered, login_files
 from registry.mirror.errors import CredentialsInvalid
 
 _HOST = "registry.example.com:5000"
@@ -148,12 +148,12 @@ async def test_a_password_file_is_read_at_each_login(tmp_path: Path) -> None:
         await source.get()
 
 
-async def test_a_command_is_asked_again_after_a_while_and_when_its_password_was_refused(
+async def test_what_is_dear_is_asked_for_again_after_a_while_and_when_it_was_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = _program(tmp_path / "give", f"echo x >> {tmp_path}/count; wc -l < {tmp_path}/count", monkeypatch)
     now = [0.0]
-    source = Command([str(program)], "AWS", lambda: now[0])
+    source = Remembered(Command([str(program)], "AWS"), lambda: now[0])
 
     first, second, third = await source.get(), await source.get(), await source.get(anew=True)
     now[0] = 901.0
