@@ -108,13 +108,14 @@ class MirroredPlace:
     def _asking(self, name: RepositoryName) -> Iterator[RepositoryName]:
         """The repository's name over there; what goes wrong is translated."""
         there = self.route.upstream_name(name)
-        self.state.check_limit()
+        self.state.check()
         try:
             yield there
         except MirrorError as error:
             failure = _translated(error)
             if isinstance(failure, PlaceUnavailable):
-                self.state.failed(failure)
+                # what has a cause comes from the network, what has none is an answer: of one request, or one blob
+                self.state.failed(failure, unreachable=error.__cause__ is not None)
             else:
                 self.state.count("denied")
             raise failure from error

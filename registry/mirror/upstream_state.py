@@ -24,6 +24,7 @@ class UpstreamState:
         self._clock = clock
         self._until = 0.0
         self._limited = False
+        self._unreachable = False
         self._reason = ""
         self._counted: Counter[str] = Counter()
 
@@ -32,16 +33,20 @@ class UpstreamState:
         """Why it is not to be asked now, in words; empty if it may be."""
         return self._reason if self._clock() < self._until else ""
 
-    def check_limit(self) -> None:
-        """Raise `PlaceRateLimited` while it has told us to stay away."""
+    def check(self) -> None:
+        """Raise `PlaceRateLimited` while it has told us to stay away, `PlaceUnavailable` while it cannot be reached:
+        what is certain need not be waited for by everybody.
+        """
         left = self._until - self._clock()
-        if self._limited and left > 0:
-            raise PlaceRateLimited(f"{self._reason}, and this is not cached; try again later", round(left + 1))
+        if left <= 0 or not (self._limited or self._unreachable):
+            return
+        kind = PlaceRateLimited if self._limited else PlaceUnavailable
+        raise kind(f"{self._reason}, and this is not cached; try again later", round(left + 1))
 
-    def failed(self, error: Exception) -> None:
-        """A request has failed, by no fault of its own."""
+    def failed(self, error: Exception, *, unreachable: bool = False) -> None:
+        """A request has failed, by no fault of its own; perhaps because the upstream cannot be reached at all."""
         self.count("failed")
-        self._limited = isinstance(error, PlaceRateLimited)
+        self._limited, self._unreachable = isinstance(error, PlaceRateLimited), unreachable
         seconds = float(error.retry_after) if isinstance(error, PlaceUnavailable) and self._limited else self._rest
         reason = "has had too many requests" if self._limited else "does not answer as it should"
         if self._reason == "":
@@ -53,7 +58,7 @@ class UpstreamState:
         """A request was answered."""
         if self._reason:
             _log.warning("upstream %s answers again", self.name)
-            self._reason, self._until, self._limited = "", 0.0, False
+            self._reason, self._until, self._limited, self._unreachable = "", 0.0, False, False
 
     def count(self, what: str, number: int = 1) -> None:
         """Add to what is told now and then."""
