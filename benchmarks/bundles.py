@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,15 +92,13 @@ def _shell(command: str) -> float:
 
 def _write_images(root: Path, layer_size: int) -> int:
     """Images of layers that do not compress; returns the bytes of all of them."""
-    make: Callable[[int], bytes] = os.urandom
     top = root / f"docker/registry/v2/repositories/{_NAME}"
     total = 0
     for number in range(_IMAGES):
         config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}, "n": number}
-        blobs = [json.dumps(config).encode(), *(make(layer_size) for _ in range(_LAYERS))]
-        kinds = ["config.v1+json", *["layer.v1.tar"] * _LAYERS]
         parts = []
-        for kind, data in zip(kinds, blobs, strict=True):
+        for kind in ("config.v1+json", *["layer.v1.tar"] * _LAYERS):  # one at a time: children count what we have held
+            data = json.dumps(config).encode() if kind.startswith("config") else os.urandom(layer_size)
             digest = write_blob(root, data)
             write(top / f"_layers/{digest.replace(':', '/')}/link", digest)
             parts.append({"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest, "size": len(data)})

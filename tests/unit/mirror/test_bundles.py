@@ -2,8 +2,11 @@
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import tarfile
+import tracemalloc
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -355,6 +358,24 @@ def test_whoever_waits_for_the_lock_while_the_bundle_gets_its_name_does_not_writ
 
     with pytest.raises(BundleBusy):
         begin(final, "0123", Shape(), EarlierBundle(_nothing(), ()), differential=False)
+
+
+def test_a_large_layer_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+    size, block = 64 << 20, bytes(1 << 20)
+    digest = Digest("sha256", hashlib.sha256(bytes(size)).hexdigest())
+    making = begin(tmp_path / "b.tar", "0123", Shape(), EarlierBundle(_nothing(), ()), differential=False)
+
+    async def blocks() -> AsyncIterator[bytes]:
+        for _ in range(size // len(block)):
+            yield block
+
+    tracemalloc.start()
+    asyncio.run(making.writer.put_blob(RepositoryName("team/app"), digest, size, blocks()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    making.files.close()
+
+    assert peak < 8 << 20
 
 
 def test_more_parts_than_can_be_read_are_refused(tmp_path: Path) -> None:
