@@ -145,6 +145,8 @@ class _Places:
         options = Options(
             platforms=tuple(map(Platform.parse, copy.platforms)),
             referrers=copy.referrers,
+            # of what we hold ourselves, platforms may have been left out before
+            sparse=copy.source == STORAGE or copy.source.startswith(_LAYOUT),
             jobs=self._wish.jobs,
             dry_run=self._wish.dry_run,
         )

@@ -84,10 +84,10 @@ class Sync:
         match event:
             case ImageDone(image=image):
                 status: Status = "copied" if event.size else "tagged" if image.tags else "unchanged"
-                self._tell(image.source, self._tags.pop(image), event.digest, status, size=event.size)
+                self._tell(image.source, self._tags.pop(image, image.tags), event.digest, status, size=event.size)
             case ImageFailed(image=image):
                 digest = image.reference if isinstance(image.reference, Digest) else None
-                self._tell(image.source, self._tags.pop(image), digest, "failed", error=event.reason)
+                self._tell(image.source, self._tags.pop(image, image.tags), digest, "failed", error=event.reason)
 
     def _tell(
         self,

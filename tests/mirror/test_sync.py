@@ -105,6 +105,8 @@ def test_one_platform_of_an_index_is_served(cargohold: Cargohold, old: RegistryV
     assert view.manifest("platforms/app", "v1").data == value.manifest.data
     assert view.manifest("platforms/app", images[1].manifest.digest).data == images[1].manifest.data
     assert view.http.get(f"/v2/platforms/app/manifests/{images[0].manifest.digest}").status_code == 404
+    again = _sync(cargohold, "platforms/app", "--to", f"{ours.address}/again", "--root", ours.root, code=1)
+    assert "refuses manifest" in again["images"][0]["error"]  # it would be an index with a hole, which rules forbid
     view.close()
 
 

@@ -214,6 +214,21 @@ async def test_two_repositories_that_would_become_one_do_not_overwrite_each_othe
     }
 
 
+async def test_a_registry_that_lists_a_repository_twice_does_no_harm() -> None:
+    class Twice(Watched):
+        async def repositories(self) -> AsyncIterator[RepositoryName]:
+            for name in (*self.held, *self.held):
+                yield name
+
+    source, target = Twice(), Watched()
+    source.add("app", random_image(1), "v1")
+
+    outcomes = await _run(_task(source, target))
+
+    assert {outcome.status for outcome in outcomes} <= {"copied", "unchanged", "tagged"}
+    assert set(target.at("mirror/app").tags) == {"v1"}
+
+
 @pytest.mark.parametrize("newest", [1, 2])
 async def test_the_newest_are_copied(newest: int) -> None:
     source, target = Watched(), Watched()
