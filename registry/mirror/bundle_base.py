@@ -23,8 +23,8 @@ from registry.mirror.layout_index import Named
 _KIND = "cargoholdInventory"
 _VERSION = 1
 _BITS = 24
-_MOST = 20_000_000
-LARGEST_INVENTORY = 128 * 1024 * 1024
+_MOST = 5_000_000
+LARGEST_INVENTORY = 32 * 1024 * 1024
 
 
 class Base(Protocol):
