@@ -31,7 +31,7 @@ def ls(
     file: FileArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the images of a bundle, without reading more than their manifests.
+    """List the images of a bundle. Only their manifests are read.
 
     MISSING counts the blobs that a differential bundle leaves out, since the other side has them.
 
@@ -62,7 +62,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Read a whole bundle, and compare everything in it with its digest. Changes nothing.
+    """Compare everything in a bundle with its digest. It is read whole, and nothing is changed.
 
     \b
     Examples:
@@ -121,7 +121,7 @@ def inventory(  # noqa: PLR0917  # the command line gives them by name
     plain_http: PlainHttpOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Write down what is here, to be carried back: the next `bundle create --since` leaves it out.
+    """Write down what is here. Carried back, it tells the next `bundle create --since` what to leave out.
 
     A few KiB for a thousand images: layers and manifests as hashes, no names.
 
@@ -154,7 +154,7 @@ def inventory(  # noqa: PLR0917  # the command line gives them by name
 def keygen(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="Where to write NAME.key and NAME.pub.")],
 ) -> None:
-    """Make a pair of keys: NAME.key signs bundles and stays on the open side, NAME.pub verifies them on the closed one.
+    """Make a pair of keys. NAME.key signs bundles and stays on the open side, NAME.pub verifies them on the closed one.
 
     \b
     Example:

@@ -74,7 +74,7 @@ def create(  # noqa: PLR0917  # the command line gives them by name
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Put images into one file, an OCI image layout in a tar, with all that they need and that refers to them.
+    """Put images into one file. It is an OCI image layout in a tar, with all that they need and that refers to them.
 
     Stopped in the middle it leaves nothing under the name of the bundle, and the same command goes on from there. An
     image that fails is left out and does not stop the others; the exit code is 1 then.

@@ -40,7 +40,7 @@ def load(  # noqa: PLR0917  # the command line gives them by name
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Load the images of a bundle, or of any OCI image layout in a tar. A server may run on the storage meanwhile.
+    """Load the images of a bundle. Any OCI image layout in a tar will do; a server may run on the storage meanwhile.
 
     What is there already is left alone, and a load that was stopped goes on from there when it is run again. An image
     is visible when it is whole, and not before all blobs of the bundle have been compared with their digests: a
