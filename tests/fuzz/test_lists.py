@@ -29,13 +29,13 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=5), max_size=30).map("".join))
 def test_any_dockerfile_is_read(text: str) -> None:
     read_dockerfile(Images(), "Dockerfile", text, {"a": "b"})
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(_VALUES)
 def test_any_values_are_read(text: str) -> None:
     for document in read_documents(text):
@@ -43,7 +43,7 @@ def test_any_values_are_read(text: str) -> None:
         read_kubernetes(Images(), "x.yaml", document, {})
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.text(st.sampled_from("abc:-?[]{}&*!|>'\"#%@`, \n\t<"), max_size=60))
 def test_any_text_is_yaml_or_is_refused(text: str) -> None:
     with contextlib.suppress(YamlError):

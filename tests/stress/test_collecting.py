@@ -299,7 +299,7 @@ def test_repairs_and_scrubs_beside_pushes_and_collections(tmp_path: Path, monkey
         monkeypatch.setenv("CARGOHOLD_STORAGE__ROOT", environment["CARGOHOLD_STORAGE__ROOT"])
         backend = build_backend(load())
         pushers = _pushers([server], backend)
-        _run([server], collectors, pushers, _SECONDS or 20, workers=True)
+        _run([server], collectors, pushers, _SECONDS or 15, workers=True)
         checks = collectors.checks()
         collectors.stop()
         assert checks, "nothing was ever checked"
