@@ -91,7 +91,7 @@ class CountingProxy:
         """Bytes of bodies that have gone out."""
         return self._passed
 
-    def wait_for(self, patterns: Iterable[str], seconds: float = 20.0) -> None:
+    def wait_for(self, patterns: Iterable[str], seconds: float = 60.0) -> None:
         """Return when a request has come for each pattern. Raises `TimeoutError`."""
         deadline = time.monotonic() + seconds
         while not all(self.count(pattern) for pattern in patterns):
