@@ -4,7 +4,7 @@ What needs an image can be seen from outside as far as tags reach: a tag that na
 an artifact with a tag that refers to it. It is read in one look at all tags of the repository.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +19,7 @@ from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import Removable, Source
 
 _DEEPEST = 16
+_NOBODY = Digest.of(b"")
 
 
 class Place(Source, Removable, Protocol):
@@ -48,22 +49,39 @@ class Repository:
     tags: dict[Tag, Digest] = field(default_factory=dict)
     children: dict[Digest, Sequence[Digest]] = field(default_factory=dict)
     subjects: dict[Digest, Digest] = field(default_factory=dict)
+    _last: tuple[frozenset[Reference], Mapping[Digest, Tag]] | None = None
 
     def naming(self, digest: Digest) -> Sequence[Tag]:
         """All tags that name it."""
         return [tag for tag, named in self.tags.items() if named == digest]
 
-    def plan(self, reference: Reference, going: Sequence[Reference], *, force: bool, keep: bool) -> Removal:
+    def in_order(self, wanted: Sequence[Reference]) -> Sequence[Reference]:
+        """The references in the order in which to remove them: what holds others first, so that what cannot go after
+        all still has what it needs.
+        """
+        return sorted(wanted, key=lambda reference: not self.children.get(self._named(reference) or _NOBODY))
+
+    def going(self, wanted: Sequence[Reference], *, force: bool) -> set[Reference]:
+        """Those of the references that do go: without those in conflict, and those that then are in conflict."""
+        going, seen = set(wanted), -1
+        while len(going) != seen:
+            seen = len(going)
+            for reference in [each for each in going if isinstance(each, Digest)]:
+                try:
+                    self.plan(reference, going, force=force, keep=False)
+                except ContentError:
+                    going.discard(reference)
+        return going
+
+    def plan(self, reference: Reference, going: Set[Reference], *, force: bool, keep: bool) -> Removal:
         """What goes with a reference, when all of `going` go; with `keep` the tag alone. Raises `ManifestUnknown`, and
         `Conflict` unless it is forced.
         """
-        digest = reference if isinstance(reference, Digest) else self.tags.get(reference)
+        digest = self._named(reference)
         if digest is None or digest not in self.children:
             raise ManifestUnknown(f"{reference} is not in repository {self.name}")
         naming = self.naming(digest)
-        needed = self._needed(
-            {tag: named for tag, named in self.tags.items() if tag not in going and named not in going}
-        )
+        needed = self._needed(frozenset(going))
         if isinstance(reference, Tag):
             if keep or digest in needed:
                 return Removal([reference], kept="" if keep else self._why(needed[digest], digest))
@@ -76,13 +94,21 @@ class Repository:
             raise Conflict(f"unable to delete {digest} (must be forced): {self._why(needed[digest], digest)}")
         return Removal(naming, self._going(digest, needed))
 
-    def _needed(self, tags: Mapping[Tag, Digest]) -> Mapping[Digest, Tag]:
-        """What these tags need, each with one of the tags that need it."""
+    def _named(self, reference: Reference) -> Digest | None:
+        return reference if isinstance(reference, Digest) else self.tags.get(reference)
+
+    def _needed(self, going: frozenset[Reference]) -> Mapping[Digest, Tag]:
+        """What the tags need that stay, each with one of the tags that need it."""
+        if self._last is not None and self._last[0] == going:
+            return self._last[1]
         found: dict[Digest, Tag] = {}
-        for tag, named in tags.items():
+        for tag, named in self.tags.items():
+            if tag in going or named in going:
+                continue
             subject = self.subjects.get(named)
             for digest in (*self._with_children(named), *(self._with_children(subject) if subject else ())):
                 found.setdefault(digest, tag)
+        self._last = going, found
         return found
 
     def _with_children(self, digest: Digest) -> Sequence[Digest]:

@@ -30,29 +30,31 @@ class _Run:
         self._keep = keep
         self._dry_run = dry_run
 
-    async def repository(self, name: "RepositoryName", going: "Sequence[Reference]") -> None:
+    async def repository(self, name: "RepositoryName", wanted: "Sequence[Reference]") -> None:
         """Remove images of one repository. Raises what the place raises but for what one image is refused with."""
         from registry.browse.removal import Conflict  # noqa: PLC0415  # start-up time
         from registry.content.errors import ManifestUnknown, NameUnknown, TagImmutable  # noqa: PLC0415
 
         try:
-            repository = await self._look(name, going)
+            repository = await self._look(name, wanted)
         except NameUnknown as error:
             self.missing.append(error.message)
             return
-        for reference in going:
+        going = repository.going(wanted, force=self._force)
+        for reference in repository.in_order(wanted):
             try:
                 removal = repository.plan(reference, going, force=self._force, keep=self._keep)
                 await self._remove(name, removal)
             except ManifestUnknown as error:
                 self.missing.append(error.message)
             except (Conflict, TagImmutable) as error:
+                going.discard(reference)  # it stays, and what it needs
                 self.wrong.append(error.message)
 
-    async def _look(self, name: "RepositoryName", going: "Sequence[Reference]") -> "Repository":
+    async def _look(self, name: "RepositoryName", wanted: "Sequence[Reference]") -> "Repository":
         from registry.browse.removal import look, look_at  # noqa: PLC0415  # start-up time
 
-        return await (look_at if self._keep else look)(self._opened.place, name, going)
+        return await (look_at if self._keep else look)(self._opened.place, name, wanted)
 
     async def _remove(self, name: "RepositoryName", removal: "Removal") -> None:
         from registry.browse.removal import remove  # noqa: PLC0415  # start-up time
@@ -101,9 +103,9 @@ def rmi(  # noqa: PLR0917  # the command line gives them by name
     async def work(opened: Opened) -> _Run:
         run = _Run(opened, force=force, keep=keep, dry_run=dry_run)
         try:
-            for name, going in _by_repository(named).items():
+            for name, wanted in _by_repository(named).items():
                 with told():
-                    await run.repository(name, going)
+                    await run.repository(name, wanted)
         except Failure as failure:  # what has gone is told all the same
             run.wrong.append(str(failure))
         return run

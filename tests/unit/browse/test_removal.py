@@ -20,9 +20,10 @@ def digest(value: Image | Index) -> Digest:
 
 
 async def planned(place: MemoryPlace, *references: str, force: bool = False, keep: bool = False) -> list[Removal]:
-    going: list[Reference] = [parse_reference(text) for text in references]
-    repository = await (look_at if keep else look)(place, APP, going)
-    return [repository.plan(each, going, force=force, keep=keep) for each in going]
+    wanted: list[Reference] = [parse_reference(text) for text in references]
+    repository = await (look_at if keep else look)(place, APP, wanted)
+    going = repository.going(wanted, force=force)
+    return [repository.plan(each, going, force=force, keep=keep) for each in repository.in_order(wanted)]
 
 
 async def test_with_its_last_tag_an_image_goes() -> None:
@@ -129,6 +130,32 @@ async def test_by_digest_an_image_that_an_index_needs_goes_only_by_force() -> No
     [removal] = await planned(place, str(digest(ONE)), force=True)
 
     assert removal == Removal([], [digest(ONE)])
+
+
+async def test_what_an_index_in_conflict_holds_stays() -> None:
+    place = MemoryPlace()
+    place.add(APP, BOTH, "both")
+    place.add(APP, ONE, "1")
+    wanted: list[Reference] = [Tag("1"), digest(BOTH)]
+    repository = await look(place, APP, wanted)
+
+    going = repository.going(wanted, force=False)
+
+    assert going == {Tag("1")}
+    assert repository.plan(Tag("1"), going, force=False, keep=False).kept == "team/app:both needs it"
+    with pytest.raises(Conflict):
+        repository.plan(digest(BOTH), going, force=False, keep=False)
+
+
+async def test_an_index_goes_before_its_images_however_they_are_named() -> None:
+    place = MemoryPlace()
+    place.add(APP, BOTH, "both")
+    place.add(APP, ONE, "1")
+
+    assert [removal.digests for removal in await planned(place, "1", "both")] == [
+        [digest(BOTH), digest(ONE), digest(TWO)],
+        [digest(ONE)],
+    ]
 
 
 async def test_a_tag_can_go_alone() -> None:
