@@ -5,13 +5,19 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.client import Blob, Connection
+from benchmarks.servers import Command, running
+
 _REPOSITORIES = 100
+_AT_WORK_SECONDS = 1.5
+"""A collection begins so long after its process."""
 _PEER_CONFIG = """version: 0.1
 log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
@@ -50,6 +56,41 @@ def measure(peer: str, scratch: Path, rounds: int, manifests: int) -> Costs:
             costs.memory.setdefault(name, []).append(memory)
             shutil.rmtree(root)
     return costs
+
+
+def pulls_meanwhile(
+    ours: str, scratch: Path, rounds: int, manifests: int, *, size: int, seconds: float
+) -> tuple[list[float], list[float]]:
+    """MB/s of pulls of a blob of `size` bytes while garbage is collected as a server does by itself, and while not."""
+    root = scratch / "served"
+    _write_tree(root, manifests)
+    collecting = (
+        f"while :; do nice -n 19 {sys.executable} -m registry gc --dry-run --quiet --share 0.25 --root {root}; done"
+    )
+    meanwhile, alone = [], []
+    with running(Command("ours", ours), root) as registry:
+        blob, connection = Blob(size), Connection(registry.port)
+        connection.push_put("bench", blob)
+        path = f"/v2/bench/blobs/{blob.digest}"
+        connection.pull(path)
+        for _ in range(rounds):
+            alone.append(_rate(connection, path, seconds))
+            collector = subprocess.Popen(["sh", "-c", collecting], stdout=subprocess.DEVNULL, start_new_session=True)
+            try:
+                time.sleep(_AT_WORK_SECONDS)
+                meanwhile.append(_rate(connection, path, seconds))
+            finally:
+                os.killpg(collector.pid, signal.SIGKILL)
+                collector.wait()
+        connection.close()
+    return meanwhile, alone
+
+
+def _rate(connection: Connection, path: str, seconds: float) -> float:
+    began, moved = time.monotonic(), 0
+    while time.monotonic() - began < seconds:
+        moved += connection.pull(path)
+    return moved / (time.monotonic() - began) / 1e6
 
 
 def _run(command: str) -> tuple[float, float]:
