@@ -62,7 +62,7 @@ class VersionRange:
             raise wrong
         try:
             return cls(text, NpmSpec(plain))
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # the latter for what its own parser does not expect: `0 - <`
             raise wrong from error
 
     def has(self, tag: str) -> bool:
