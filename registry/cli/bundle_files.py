@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,8 @@ def told() -> Iterator[None]:
         raise Failure(str(error)) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise Failure(f"{where}{error.strerror or error}") from error
+        more = "; free some, and run it again to go on from there" if error.errno in {ENOSPC, EDQUOT} else ""
+        raise Failure(f"{where}{error.strerror or error}{more}") from error
     except Failure as failure:
         if failure.code == INTERRUPTED:
             raise Failure("stopped; run it again to go on from there", INTERRUPTED) from None

@@ -40,7 +40,7 @@ def wanted(bundle: Bundle, prefix: str) -> list[Wanted]:
         if not isinstance(image.reference, Digest):
             found.append(image.reference)
     return [
-        Wanted(name, digest, RepositoryName.parse(f"{prefix}{name}"), tuple(each))
+        Wanted(name, each[0] if each else digest, RepositoryName.parse(f"{prefix}{name}"), tuple(each))
         for (name, digest), each in tags.items()
     ]
 

@@ -66,7 +66,10 @@ class PartialFiles:
             if number == len(self._fds):
                 self._fds.append(_open(self._path(self._partial, number + 1)))
             room = self._part_size - offset if self._part_size else len(rest)
-            done = durable.write(self._fds[number], rest[:room], offset)
+            try:
+                done = durable.write(self._fds[number], rest[:room], offset)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self._final)) from error
             rest = rest[done:]
             self._size += done
             self._dirty += done

@@ -155,7 +155,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "an index that names what is not there": (
         lambda: packed({k: v for k, v in good_files().items() if k != _MANIFEST}),
-        f"{IMAGE.manifest.digest} of team/app is not in the layout",
+        f"{IMAGE.manifest.digest} is not in the layout",
     ),
     "a blob with a name that is no digest": (lambda: with_file("blobs/sha256/abc"), "blobs/sha256/abc"),
     "a manifest with other bytes": (

@@ -1,6 +1,7 @@
 """`cargohold bundle …`: what the commands say, and how they end."""
 
 import asyncio
+import errno
 import json
 import os
 import tarfile
@@ -11,6 +12,7 @@ import pytest
 from registry.content.local_place import LocalPlace
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
+from storage_backends import durable
 from storage_backends.filesystem import FilesystemBackend
 from tests.images import image, index, random_image, random_layer, write_oci_layout
 from tests.mirror.places import push
@@ -162,7 +164,7 @@ def test_a_bundle_of_what_the_other_side_has_lost_says_what_to_do(
 
     assert len(listed[0]["missing"]) == 1
     assert loaded.code == 1
-    assert "failed: team/app@" in loaded.out
+    assert "failed: team/app:2: " in loaded.out
     assert "neither in the bundle nor in the registry: make the bundle again from an inventory" in loaded.out
 
 
@@ -176,6 +178,21 @@ def test_root_does_not_load_into_the_storage_of_another_user(cargohold: Cargohol
     assert loaded.code == 2
     assert "belongs to user 1234" in loaded.err
     assert list(closed.iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_the_bundle_gone_on_with(
+    cargohold: Cargohold, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, block: memoryview, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "write", full)
+        made = cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "out.tar")
+
+    assert made.code == 1
+    assert "out.tar: No space left on device; free some, and run it again to go on from there" in made.err
+    assert cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "out.tar").code == 0
 
 
 def test_images_that_have_only_a_tag_need_a_name(cargohold: Cargohold, closed: Path, tmp_path: Path) -> None:
