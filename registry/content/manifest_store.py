@@ -93,9 +93,12 @@ async def media_type_of(backend: StorageBackend, name: str, digest: Digest, word
     if words.claimed and words.media_type:
         return words.media_type
     try:
-        return (await backend.get(keyspace.media_type(name, digest))).data.decode("ascii", "replace")
+        pushed = (await backend.get(keyspace.media_type(name, digest))).data.decode("ascii", "replace")
     except NotFound:
-        return words.media_type or mediatypes.OCI_MANIFEST
+        pushed = ""
+    if mediatypes.GRAMMAR.fullmatch(pushed):
+        return pushed
+    return words.media_type or mediatypes.OCI_MANIFEST
 
 
 def unknown(name: RepositoryName, digest: Digest) -> ManifestUnknown:

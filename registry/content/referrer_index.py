@@ -154,14 +154,15 @@ class ReferrerIndex:
         if not await self._manifests.has(name, digest):
             return None
         try:
-            stored = await self._backend.get(keyspace.referrer(name, subject, digest))
-        except NotFound:
-            found = await self._read(name, digest)
-            if found is None or found[1].subject is None or found[1].subject.digest != subject:
-                return None
-            return _descriptor(digest, len(found[0].data), found[1])
-        entry: Mapping[str, object] = json.loads(stored.data)
-        return entry
+            entry: object = json.loads((await self._backend.get(keyspace.referrer(name, subject, digest))).data)
+        except (NotFound, ValueError):
+            entry = None  # not entered, or damaged: the manifest itself says what would stand there
+        if isinstance(entry, dict):
+            return entry
+        found = await self._read(name, digest)
+        if found is None or found[1].subject is None or found[1].subject.digest != subject:
+            return None
+        return _descriptor(digest, len(found[0].data), found[1])
 
     async def _tag_schema(self, name: RepositoryName, subject: Digest) -> set[Digest]:
         """What clients list where there is no referrers API. Source: distribution-spec, "Referrers Tag Schema"."""

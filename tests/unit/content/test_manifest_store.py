@@ -67,6 +67,17 @@ async def test_a_media_type_that_says_nothing_new_is_not_kept(
     assert (await backend.list("cargohold/")).entries == ()
 
 
+@pytest.mark.parametrize("damaged", [b"", b"\xff", b"text\r\nX: y"])
+async def test_a_kept_media_type_that_is_damaged_counts_as_none(
+    backend: MemoryBackend, manifests: ManifestStore, name: RepositoryName, damaged: bytes
+) -> None:
+    digest = Digest.of(_SILENT)
+    await manifests.put(name, digest, _SILENT, mediatypes.DOCKER_MANIFEST)
+    await backend.put(keyspace.media_type(name, digest), damaged)
+
+    assert (await manifests.get(name, digest)).media_type == mediatypes.OCI_MANIFEST
+
+
 async def test_a_repository_is_a_border(manifests: ManifestStore, name: RepositoryName) -> None:
     digest = Digest.of(_CLAIMED)
     await manifests.put(name, digest, _CLAIMED, mediatypes.OCI_MANIFEST)

@@ -156,6 +156,17 @@ async def test_a_page_is_no_larger_than_what_clients_read(
     assert found == sorted(map(str, digests))
 
 
+@pytest.mark.parametrize("damaged", [b"", b"[]", b"\xff", b'{"digest"'])
+async def test_a_damaged_entry_is_listed_as_its_manifest_says(
+    backend: MemoryBackend, name: RepositoryName, damaged: bytes
+) -> None:
+    digest = await _push(backend, name, _referrer(1))
+    before = await _index(backend).page(name, _SUBJECT, None, "", _ALL)
+    await backend.put(keyspace.referrer(name, _SUBJECT, digest), damaged)
+
+    assert await _index(backend).page(name, _SUBJECT, None, "", _ALL) == before
+
+
 async def test_entries_whose_manifest_is_gone_are_left_out(backend: MemoryBackend, name: RepositoryName) -> None:
     staying, going = await _push(backend, name, _referrer(1)), await _push(backend, name, _referrer(2))
 
