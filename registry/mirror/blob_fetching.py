@@ -34,11 +34,13 @@ from registry.mirror.mirrored_place import MirroredPlace
 from registry.mirror.turns import Turn
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
+from storage_backends.os_errors import as_writing
 from storage_backends.sendable import FileRegion, Sendable
 
 _SMALL = 1024 * 1024
 """A blob of at most so many bytes is sent when it is whole: what goes wrong then gets a clear answer."""
 _POLL_SECONDS = 0.05
+_SPOOL = "a temporary file (see TMPDIR)"
 _CONFLICT_SECONDS = 2.0
 
 
@@ -230,7 +232,9 @@ class BlobFetching:
         if begun:  # what a killed process has left where nobody can read it
             await self._local.uploads.cancel(session)
             await self._local.uploads.take_up(session)
-        spool = stack.enter_context(tempfile.TemporaryFile(prefix="cargohold-", buffering=0))  # noqa: SIM115  # the stack closes it
+        with as_writing(_SPOOL):
+            file = tempfile.TemporaryFile(prefix="cargohold-", buffering=0)  # noqa: SIM115  # the stack closes it
+        spool = stack.enter_context(file)
         return _File(spool.fileno(), spool), 0
 
     def _show(self, fetch: _Fetch, size: int, begun: int, fd: int) -> GrowingBlob:
@@ -280,8 +284,9 @@ def _then(growing: GrowingBlob, spool: FileIO | None, begun: int) -> Write:
     def then(block: memoryview) -> None:
         nonlocal arrived
         arrived += len(block)
-        if spool is not None:
-            spool.write(block)
+        with as_writing(_SPOOL):
+            while spool is not None and block:
+                block = block[spool.write(block) :]
         loop.call_soon_threadsafe(growing.advance, arrived)
 
     return then

@@ -35,15 +35,18 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
 
 @pytest.fixture
 def make_mirror(upstream: FakeUpstream, backend: StorageBackend) -> MakeMirror:
-    """Builds a process's view of the mirror; limits, rules and a route as keywords."""
+    """Builds a process's view of the mirror; limits, rules, a route and another storage as keywords."""
 
     def make(
-        limits: FetchLimits | None = None, rules: MirrorRules | None = None, route: Route | None = None
+        limits: FetchLimits | None = None,
+        rules: MirrorRules | None = None,
+        route: Route | None = None,
+        storage: StorageBackend | None = None,
     ) -> MirroringRegistry:
-        local = Registry(backend, Rules())
+        local = Registry(storage or backend, Rules())
         state = UpstreamState("hub.example", 10.0)
         place = MirroredPlace(route or Route("hub", Endpoint("hub.example", "https://hub.example")), upstream, state)
-        fetching = BlobFetching(local, backend, limits or FetchLimits())
+        fetching = BlobFetching(local, storage or backend, limits or FetchLimits())
         through = PullThrough(local, fetching, rules or MirrorRules(companions=False))
         return MirroringRegistry(local, Mirrors([place]), through, fetching)
 

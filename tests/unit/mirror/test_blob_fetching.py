@@ -15,6 +15,8 @@ from registry.mirror.blob_fetching import FetchLimits
 from registry.mirror.errors import UpstreamUnavailable
 from registry.mirror.mirroring_registry import MirroringRegistry
 from storage_backends.base import StorageBackend
+from storage_backends.errors import Unavailable
+from storage_backends.memory import MemoryBackend
 from storage_backends.sendable import Sendable, blocks_of
 from tests.images import Content, random_bytes
 from tests.unit.mirror.conftest import MakeMirror
@@ -266,4 +268,18 @@ async def test_what_a_killed_process_has_left_does_no_harm_however_much_it_is(
         await writer.save()
 
     assert await _pull(mirror, digest) == LARGE.data
+    assert await _left_uploads(backend) == ()
+
+
+async def test_without_room_for_temporary_files_the_answer_says_so_and_nothing_is_kept(
+    make_mirror: MakeMirror, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = MemoryBackend()
+    mirror = make_mirror(storage=backend)
+    digest = await upstream.put("team/app", LARGE)
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+
+    with pytest.raises(Unavailable, match="TMPDIR"):
+        await _pull(mirror, digest)
+
     assert await _left_uploads(backend) == ()
