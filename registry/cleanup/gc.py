@@ -29,6 +29,9 @@ WORK = "gc"
 """What `due` calls it."""
 
 
+_MOST_NOTES = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to collect; times in seconds. `share` of the time is worked; of each tag's past `tag_history` manifests are
@@ -80,7 +83,7 @@ class Collection:
         self.collected = Collected()
         self._backend = backend
         self._options = options
-        self._collector = Collector(backend, holder, options.lease, lambda: asdict(self.collected))
+        self._collector = Collector(backend, holder, options.lease, self._progress)
         self._holder = holder
         self._pace = Pace(options.share)
         self._now = 0.0
@@ -104,9 +107,13 @@ class Collection:
         if not self._options.dry_run:
             self.collected.stage = "done"
             await self._collector.end(str(self.collected))
-            await done(self._backend, WORK, asdict(self.collected))
+            await done(self._backend, WORK, {**self._progress(), "notes": self.collected.notes[:_MOST_NOTES]})
         self.collected.stage = "done"
         yield self.collected
+
+    def _progress(self) -> dict[str, object]:
+        """How far it is, in few bytes: every push reads them."""
+        return {name: value for name, value in asdict(self.collected).items() if name != "notes"}
 
     async def _referrers(self) -> AsyncIterator[None]:
         """Remove referrers whose subject is gone, before what they need is looked for."""

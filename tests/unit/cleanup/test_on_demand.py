@@ -5,6 +5,7 @@ import pytest
 from registry.cleanup.gc import Collection, Options
 from registry.cleanup.on_demand import OnDemand
 from registry.content import keyspace
+from registry.content.digest import Digest
 from registry.content.leases import Collector, CollectorBusy, storage_time
 from storage_backends.memory import MemoryBackend
 
@@ -63,3 +64,18 @@ async def test_what_another_version_has_left_is_no_mistake(backend: MemoryBacken
     await backend.put(keyspace.COLLECTOR, b'["process 1", false, 1.0, 2, "done"]')
 
     assert await OnDemand(backend, 300).status() == {"state": "idle", "collector": None, "last": None}
+
+
+async def test_what_every_push_reads_stays_small_however_much_there_is_to_note(backend: MemoryBackend) -> None:
+    for number in range(300):
+        revision = keyspace.revision_link(f"team/app-{number}", Digest.of(b"gone"))
+        await backend.put(revision, str(Digest.of(b"gone")).encode())
+    work = Collection(backend, Options(grace=-1, lease=0), "a test")  # so short that each step is told
+
+    sizes = [len((await backend.get(keyspace.COLLECTOR)).data) async for _ in work.run()]
+
+    assert len(work.collected.notes) == 300
+    assert max(sizes) < 1000
+    last = (await OnDemand(backend, 300).status())["last"]
+    assert isinstance(last, dict)
+    assert len(last["outcome"]["notes"]) == 100
