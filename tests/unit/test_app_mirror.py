@@ -1,37 +1,89 @@
-"""What the settings of a mirror may say."""
+"""What mirrors the settings can mean, and what is said of those that they cannot."""
+
+from typing import Any
 
 import pytest
 
-from config.mirror import MirrorSettings, MirrorSourceSettings
 from config.settings import Settings
-from registry.app_mirror import mirror_problems
+from registry.app_cleanup import collection_interval
+from registry.app_mirror import mirror_names, mirror_problems
 
-_HUB = (MirrorSourceSettings(prefix="hub", upstream="docker.io"),)
+HUB = {"prefix": "hub", "upstream": "docker.io"}
+
+
+def _settings(sources: list[dict[str, Any]], **mirror: Any) -> Settings:
+    return Settings.model_validate({"mirror": {**mirror, "sources": sources}})
+
+
+def _problems(sources: list[dict[str, Any]], **mirror: Any) -> list[str]:
+    return [
+        f"{'.'.join(map(str, each.path))}: {each.message}" for each in mirror_problems(_settings(sources, **mirror))
+    ]
 
 
 @pytest.mark.parametrize(
-    ("sources", "default"),
-    [(_HUB, ""), (_HUB, "hub"), (_HUB, "docker.io"), ((), "docker.io"), ((), "mirror/docker.io"), ((), "carried")],
-)
-def test_the_default_is_what_a_source_mirrors_or_a_bundle_brings(
-    sources: tuple[MirrorSourceSettings, ...], default: str
-) -> None:
-    assert list(mirror_problems(Settings(mirror=MirrorSettings(sources=sources, default=default)))) == []
-
-
-@pytest.mark.parametrize(
-    ("sources", "default", "message"),
+    ("sources", "mirror", "problem"),
     [
-        (_HUB, "hup", "hup is no prefix of mirror.sources"),
-        (_HUB, "hub/", "is not a repository name"),
-        ((), "docker.io/", "is not a repository name"),
-        ((), "Hub", "is not a repository name"),
+        ([HUB, HUB], {}, "mirror.sources.1.prefix: hub is there already"),
+        ([{**HUB, "prefix": "Hub"}], {}, "mirror.sources.0.prefix: 'Hub' is not a repository name"),
+        ([{**HUB, "prefix": "a/../b"}], {}, "mirror.sources.0.prefix: 'a/../b' is not a repository name"),
+        ([{**HUB, "namespace": "../x"}], {}, "mirror.sources.0.namespace: '../x' is not a repository name"),
+        ([{**HUB, "upstream": "https://a/b"}], {}, "mirror.sources.0.upstream: is neither the name of one"),
+        ([{**HUB, "upstream": "not a host"}], {}, "mirror.sources.0.upstream: is neither the name of one"),
+        ([{**HUB, "allow": ["library/["]}], {}, "mirror.sources.0.allow: 'library/['"),
+        ([{**HUB, "deny": ["/x"]}], {}, "mirror.sources.0.deny: '/x' is not a pattern"),
+        (
+            [{**HUB, "ns": ["a.example"]}, {"prefix": "b", "upstream": "b.example", "ns": ["A.example"]}],
+            {},
+            "mirror.sources.1.ns: A.example leads to hub already",
+        ),
+        ([HUB], {"default": "quay"}, "mirror.default: quay is no prefix of mirror.sources"),
+        ([HUB], {"platforms": ["amd64"]}, "mirror.platforms: 'amd64' is not a platform"),
     ],
 )
-def test_a_default_that_leads_nowhere_is_named(
-    sources: tuple[MirrorSourceSettings, ...], default: str, message: str
+def test_a_mirror_that_cannot_be_is_named_with_its_place(
+    sources: list[dict[str, Any]], mirror: dict[str, Any], problem: str
 ) -> None:
-    [problem] = mirror_problems(Settings(mirror=MirrorSettings(sources=sources, default=default)))
+    [found] = _problems(sources, **mirror)
 
-    assert problem.path == ("mirror", "default")
-    assert message in problem.message
+    assert found.startswith(problem)
+
+
+def test_mirrors_that_can_be_have_no_problem() -> None:
+    quay = {"prefix": "mirror/quay.io", "upstream": "quay.io", "namespace": "ourteam", "allow": ["ourteam/**"]}
+
+    assert _problems([HUB, quay], default="hub", platforms=["linux/amd64", "linux/arm/v7"]) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "/hub", "hub/"])
+def test_a_prefix_is_written_without_slashes_around_it(prefix: str) -> None:
+    with pytest.raises(ValueError, match="without a slash at its end"):
+        _settings([{**HUB, "prefix": prefix}])
+
+
+def test_a_registry_is_known_by_all_its_names_unless_only_part_of_it_is_mirrored() -> None:
+    part = {"prefix": "quay", "upstream": "quay.io", "namespace": "ourteam"}
+    names = mirror_names(_settings([HUB, part, {"prefix": "again", "upstream": "docker.io", "ns": ["Hub.example"]}]))
+
+    assert names.by_namespace["docker.io"] == names.by_namespace["registry-1.docker.io"] == "hub"
+    assert names.by_namespace["hub.example"] == "again"
+    assert "quay.io" not in names.by_namespace
+    assert names.prefixes == ("hub", "quay", "again")
+
+
+@pytest.mark.parametrize(
+    ("mirror", "cleanup", "seconds"),
+    [
+        ({}, {"interval_seconds": 86400}, 86400),
+        ({"max_bytes": 1}, {"interval_seconds": 86400}, 3600),
+        ({"keep_seconds": 1}, {"interval_seconds": 0}, 3600),
+        ({"keep_seconds": 1, "eviction_interval_seconds": 90000}, {"interval_seconds": 86400}, 86400),
+        ({}, {"interval_seconds": 0}, 0),
+    ],
+)
+def test_garbage_is_collected_as_often_as_caches_are_looked_at(
+    mirror: dict[str, Any], cleanup: dict[str, Any], seconds: float
+) -> None:
+    settings = Settings.model_validate({"mirror": {**mirror, "sources": [HUB]}, "cleanup": cleanup})
+
+    assert collection_interval(settings) == seconds
