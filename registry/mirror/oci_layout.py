@@ -1,13 +1,12 @@
-"""An OCI image layout as a place: a `Source` over a directory or a tar, and a `Target` over a directory.
+"""An OCI image layout as a place: a `Source` over a directory or a tar.
 
-Knows what lies in a layout, and how images are named there; not how the files are kept (`layout_files`). A tar is
+Knows what lies in a layout, and how images are named there; not how the files are kept (`layout_files`). Layouts are
 written by `bundle_writer`. Source: image-spec, image-layout.md.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from registry.content import mediatypes
 from registry.content.digest import Digest
@@ -16,20 +15,16 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import own_words, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import OpenBlob, Referrer
-from registry.content.verifying import verified
 from registry.mirror.archive import ArchiveInvalid
-from registry.mirror.layout_files import DirectoryFiles, LayoutFiles, blob_name, check_small
+from registry.mirror.layout_files import LayoutFiles, blob_name, check_small
 from registry.mirror.layout_index import (
     INDEX,
     LARGEST_INDEX,
     LAYOUT,
-    LAYOUT_VERSION,
-    IndexEntries,
     Named,
     check_version,
     parse_index,
 )
-from registry.mirror.whole_files import whole_file, write_whole
 
 BLOCK = 1024 * 1024
 LARGEST_MANIFEST = 16 * 1024 * 1024
@@ -134,43 +129,3 @@ class OciLayout:
                 )
                 found.setdefault(manifest.subject.digest, []).append((one.name, referrer))
         return found
-
-
-class LayoutDirectory(OciLayout):
-    """A layout in a directory that is written as well. The index is written anew with each image."""
-
-    def __init__(self, root: Path) -> None:
-        """Open the layout in `root`, or begin one there. *Blocking*. Raises `ArchiveInvalid`, `OSError`."""
-        if not (root / LAYOUT).exists():
-            write_whole(root / INDEX, IndexEntries().dumps())
-            write_whole(root / LAYOUT, LAYOUT_VERSION)
-        super().__init__(DirectoryFiles(root))
-        self._root = root
-        self._entries = IndexEntries(self.images)
-
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
-        """See `Target`."""
-        return self.files.blob_size(digest) is not None
-
-    async def has_blob(self, name: RepositoryName, digest: Digest) -> bool:
-        """See `Target`."""
-        return self.files.blob_size(digest) is not None
-
-    async def mount(self, name: RepositoryName, digest: Digest, source: RepositoryName) -> bool:
-        """See `Target`: what one repository has, all have."""
-        return self.files.blob_size(digest) is not None
-
-    async def put_blob(self, name: RepositoryName, digest: Digest, size: int, blocks: AsyncIterator[bytes]) -> None:
-        """See `Target`."""
-        with whole_file(self._root / blob_name(digest)) as file:
-            async for block in verified(digest, size, blocks):
-                await asyncio.to_thread(file.write, block)
-
-    async def put_manifest(self, name: RepositoryName, manifest: StoredManifest, tags: Sequence[Tag] = ()) -> None:
-        """See `Target`."""
-        self._entries.add(name, manifest, tags)
-        await asyncio.to_thread(self._keep, manifest)
-
-    def _keep(self, manifest: StoredManifest) -> None:
-        write_whole(self._root / blob_name(manifest.digest), manifest.data)
-        write_whole(self._root / INDEX, self._entries.dumps())

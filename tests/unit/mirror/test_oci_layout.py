@@ -1,5 +1,4 @@
 import asyncio
-import json
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator
@@ -8,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from registry.content.digest import Digest
-from registry.content.errors import BlobUnknown, DigestInvalid, ManifestUnknown, NameUnknown
+from registry.content.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from registry.content.names import RepositoryName, Tag
 from registry.mirror.archive import ArchiveInvalid
-from registry.mirror.copy import Copying, Options
 from registry.mirror.layout_files import open_layout
 from registry.mirror.layout_index import parse_ref_name
-from registry.mirror.oci_layout import LayoutDirectory, OciLayout
-from registry.mirror.progress import Wanted
+from registry.mirror.oci_layout import OciLayout
 from tests.images import artifact, index, random_image, write_oci_layout
-from tests.unit.mirror.bundles import load_into, named
+from tests.unit.mirror.bundles import load_into
 from tests.unit.mirror.places import MemoryPlace
 
 IMAGE = random_image(1)
@@ -136,34 +133,3 @@ def test_an_archive_that_another_program_has_compressed_is_refused_with_the_reme
 
     with pytest.raises(ArchiveInvalid, match=f"`{remedy}`"):
         open_layout(tmp_path / "packed")
-
-
-def test_a_copy_into_a_directory_is_a_layout_that_can_be_opened_again(tmp_path: Path) -> None:
-    source = MemoryPlace()
-    source.add("team/app", index([IMAGE, random_image(2, architecture="arm64")]), "1")
-    source.add("team/app", artifact(b"sbom", "text/sbom", subject=IMAGE.manifest))
-    target = LayoutDirectory(tmp_path / "layout")
-
-    async def images() -> AsyncIterator[Wanted]:
-        yield named("team/app:1")
-
-    tally = asyncio.run(Copying(source, target, Options()).run(images()))
-
-    again = LayoutDirectory(tmp_path / "layout")
-    assert tally.failed == []
-    assert [str(one).partition("@")[0] for one in again.images] == ["team/app:1", "team/app"]
-    assert len(list((tmp_path / "layout/blobs/sha256").iterdir())) == 12
-    assert json.loads((tmp_path / "layout/oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
-
-
-def test_a_blob_with_other_bytes_than_its_digest_leaves_nothing_in_a_directory(tmp_path: Path) -> None:
-    target = LayoutDirectory(tmp_path / "layout")
-
-    async def blocks() -> AsyncIterator[bytes]:
-        yield b"other"
-
-    with pytest.raises(DigestInvalid):
-        asyncio.run(target.put_blob(NAME, Digest.parse(DIGEST), 5, blocks()))
-
-    files = [path.name for path in (tmp_path / "layout").rglob("*") if path.is_file()]
-    assert sorted(files) == ["index.json", "oci-layout"]
