@@ -4,9 +4,11 @@ Restores by pushing the manifest again, with an intent and a look at all that it
 taken meanwhile is missed then, and nothing is made that cannot be pulled.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from registry.cleanup import repositories
 from registry.content import keyspace
@@ -24,6 +26,7 @@ from registry.content.manifest_store import ManifestStore
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag, is_tag
 from registry.content.repository import Registry, Rules
+from registry.content.side_by_side import side_by_side
 from registry.content.tag_store import TagStore
 from registry.content.trash import Deleted, Trash
 from storage_backends.base import StorageBackend
@@ -102,7 +105,7 @@ class Restorer:
         by_digest: dict[Digest, list[Deleted]] = {}
         for deleted in sorted([found async for found in self._trash.of(name)], key=lambda found: -found.when):
             by_digest.setdefault(deleted.digest, []).append(deleted)
-        found = [await self._look(name, digest, records) for digest, records in by_digest.items()]
+        found = await side_by_side(self._backend, partial(self._look, name, by_digest), list(by_digest))
         return sorted((item for item in found if item is not None), key=lambda item: -item.deleted)
 
     async def restore(self, chosen: Sequence[Restorable], known: Sequence[Restorable]) -> AsyncIterator[Restored]:
@@ -111,26 +114,25 @@ class Restorer:
         """
         items = {item.digest: replace(item, tags=()) for item in known if not item.there}
         items |= {item.digest: item for item in chosen}
-        waiting, done = [item.digest for item in chosen], set[Digest]()
+        referrers: dict[Digest, list[Digest]] = defaultdict(list)
+        for item in items.values():
+            if item.subject is not None:
+                referrers[item.subject].append(item.digest)
+        waiting, seen = [(item.digest, False) for item in reversed(chosen)], set[Digest]()
         while waiting:
-            digest = waiting.pop(0)
-            async for restored in self._with_children(digest, items, done):
-                yield restored
-            waiting += [item.digest for item in items.values() if item.subject in done and item.digest not in done]
+            digest, children_are_there = waiting.pop()
+            if children_are_there:
+                yield await self._one(items[digest])
+                waiting += [(referrer, False) for referrer in referrers[digest]]
+            elif digest in items and digest not in seen:
+                seen.add(digest)
+                waiting += [(digest, True), *((child, False) for child in await self._children(items[digest]))]
 
-    async def _with_children(
-        self, digest: Digest, items: Mapping[Digest, Restorable], done: set[Digest]
-    ) -> AsyncIterator[Restored]:
-        if digest not in items or digest in done:
-            return
-        done.add(digest)
-        for child in await self._children(items[digest]):
-            async for restored in self._with_children(child, items, done):
-                yield restored
-        yield await self._one(items[digest])
-
-    async def _look(self, name: RepositoryName, digest: Digest, records: list[Deleted]) -> Restorable | None:
-        """What is still missing of what these records, the last one first, tell of; None if nothing is."""
+    async def _look(
+        self, name: RepositoryName, deleted: Mapping[Digest, Sequence[Deleted]], digest: Digest
+    ) -> Restorable | None:
+        """What is still missing of what the records of a digest, the last one first, tell of; None if nothing is."""
+        records = deleted[digest]
         there = await self._manifests.has(name, digest)
         told = {tag: None for record in records for tag in record.tags if is_tag(tag)}
         tags = [Tag(tag) for tag in told if await self._tags.version(name, Tag(tag), digest) is None]
@@ -190,7 +192,7 @@ class Restorer:
 
     async def _forget(self, item: Restorable) -> None:
         """Remove the records of which nothing is missing any more."""
-        left = await self._look(item.repository, item.digest, list(item.records))
+        left = await self._look(item.repository, {item.digest: item.records}, item.digest)
         missing = set(left.tags) if left is not None else set()
         done = [record.key for record in item.records if not missing & set(record.tags)]
         await self._backend.delete_many(done, durable=False)

@@ -230,10 +230,27 @@ async def test_an_index_comes_back_with_its_children_and_their_signatures(
 
     restored = await restore(backend, _LATEST)
 
-    assert [one.item.digest for one in restored] == [child, top, signature]
+    assert [one.item.digest for one in restored] == [child, signature, top]
     assert await tags(registry) == {"latest": top}
     page = await registry.referrers(_APP, child, None, "", 10)
     assert [entry["digest"] for entry in page.descriptors] == [str(signature)]
+
+
+async def test_indexes_that_hold_each_other_a_thousand_deep_come_back(
+    backend: MemoryBackend, registry: Registry
+) -> None:
+    data = encoded(index())
+    await registry.put_manifest(_APP, Digest.of(data), data, None)
+    digests = [Digest.of(data)]
+    for _ in range(1200):
+        data = encoded(index([descriptor(data, mediatypes.OCI_INDEX)]))
+        digests.append((await registry.put_manifest(_APP, Digest.of(data), data, None)).digest)
+    for digest in digests:
+        await registry.delete_manifest(_APP, digest)
+
+    restored = await restore(backend, digests[-1])
+
+    assert [one.item.digest for one in restored] == digests
 
 
 async def test_without_grace_nothing_is_written_down_and_nothing_kept(backend: MemoryBackend) -> None:
