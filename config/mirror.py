@@ -44,6 +44,11 @@ class MirrorSettings(Section):
     eviction_interval_seconds: LongSeconds = 3600
 
     @property
+    def online(self) -> tuple[MirrorSourceSettings, ...]:
+        """The sources that are asked. What lies below the others was brought or pushed, and nobody fetches it again."""
+        return tuple(source for source in self.sources if not source.offline)
+
+    @property
     def evicts(self) -> bool:
         """True if what was fetched goes by itself."""
-        return bool(self.sources and (self.keep_seconds or self.max_bytes))
+        return bool(self.online and (self.keep_seconds or self.max_bytes))

@@ -136,7 +136,7 @@ def collection_interval(settings: Settings) -> float:
 def cache_limits(settings: Settings) -> CacheLimits:
     """What of the repositories that mirror others stays."""
     mirror = settings.mirror
-    patterns = [NamePattern(f"{source.prefix}/**") for source in mirror.sources]
+    patterns = [NamePattern(f"{source.prefix}/**") for source in mirror.online]
     return CacheLimits(patterns, mirror.keep_seconds, mirror.max_bytes)
 
 

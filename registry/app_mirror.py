@@ -104,7 +104,7 @@ class MirrorParts:
         mirror = settings.mirror
         self._states: dict[str, UpstreamState] = {}
         self._upstreams: dict[str, Upstream] = {}
-        places = [self._place(settings, source) for source in mirror.sources if not source.offline]
+        places = [self._place(settings, source) for source in mirror.online]
         fetching = BlobFetching(local, backend, FetchLimits(mirror.max_downloads, mirror.max_blob_bytes))
         through = PullThrough(local, fetching, _rules(mirror))
         self.registry = MirroringRegistry(local, Mirrors(places), through, fetching)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from registry.app_cleanup import collection_interval
+from registry.app_cleanup import cache_limits, collection_interval
 from registry.app_mirror import mirror_names, mirror_problems
 
 HUB = {"prefix": "hub", "upstream": "docker.io"}
@@ -87,3 +87,14 @@ def test_garbage_is_collected_as_often_as_caches_are_looked_at(
     settings = Settings.model_validate({"mirror": {**mirror, "sources": [HUB]}, "cleanup": cleanup})
 
     assert collection_interval(settings) == seconds
+
+
+def test_what_lies_below_an_offline_source_is_no_cache() -> None:
+    """Bundles brought it, or people pushed it: nobody could fetch it again."""
+    closed = {"prefix": "closed", "upstream": "docker.io", "offline": True}
+
+    limits = cache_limits(_settings([HUB, closed], max_bytes=1))
+    alone = _settings([closed], max_bytes=1, keep_seconds=1)
+
+    assert [pattern.text for pattern in limits.repositories] == ["hub/**"]
+    assert not alone.mirror.evicts
