@@ -41,15 +41,19 @@ async def remove(
         if records := [record for item in going.values() for record in item.records]:
             await backend.put_many(records)
         for digest, item in going.items():
-            item.tags = [tag for tag in item.tags if await _untag(TagStore(backend), *tag, digest)]
+            item.tags = [tag for tag in item.tags if await _untag(backend, collector, tag, digest)]
         await backend.delete_many([key for item in going.values() for key in item.keys], durable=False)
         await backend.delete_many([item.blob.key for item in going.values() if item.blob], durable=False)
         yield going
 
 
-async def _untag(tags: TagStore, name: RepositoryName, tag: Tag, digest: Digest) -> bool:
-    version = await tags.version(name, tag, digest)
+async def _untag(
+    backend: StorageBackend, collector: Collector, tag: tuple[RepositoryName, Tag], digest: Digest
+) -> bool:
+    await collector.beat()  # an image may have more tags than can be removed while a lease lasts
+    tags = TagStore(backend)
+    version = await tags.version(*tag, digest)
     if version is None:
         return False
-    await tags.remove_version(name, tag, version)
+    await tags.remove_version(*tag, version)
     return True

@@ -270,14 +270,12 @@ class Collector:
 
     async def beat(self) -> None:
         """Show that we are alive; to be called often. Raises `LeaseLost`."""
-        if time.monotonic() - self._beat < min(self._seconds / 4, _TOLD_SECONDS):
-            return
-        self._state = replace(self._state, beats=self._state.beats + 1, progress=self._progress())
-        await self._write_state()
-        await self._remember()
+        if time.monotonic() - self._beat >= min(self._seconds / 4, _TOLD_SECONDS):
+            await self._show()
 
     async def end(self, outcome: str) -> None:
         """Step 4. Raises `LeaseLost`."""
+        await self._show()  # what is condemned or claimed by now may be another collector's
         async for keys in _pages(self._backend, keyspace.CONDEMNED):
             await self._backend.delete_many(keys, durable=False)
         self._state = CollectorState(self._state.holder, at_work=False, began=self._state.began, outcome=outcome)
@@ -346,6 +344,11 @@ class Collector:
             )
         except (AlreadyExists, VersionMismatch) as error:
             raise CollectorBusy(await collector_state(self._backend)) from error
+        await self._remember()
+
+    async def _show(self) -> None:
+        self._state = replace(self._state, beats=self._state.beats + 1, progress=self._progress())
+        await self._write_state()
         await self._remember()
 
     async def _write_state(self) -> None:

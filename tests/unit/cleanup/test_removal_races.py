@@ -7,9 +7,12 @@ import pytest
 
 from registry.cleanup.filters import Filters
 from registry.cleanup.prune import Prune
+from registry.cleanup.removal import Doomed
+from registry.cleanup.removal import remove as remove_doomed
 from registry.content import keyspace
 from registry.content.errors import ManifestUnknown, NameUnknown, ReferencesUnknown
 from registry.content.immutable_tags import nothing
+from registry.content.leases import Collector, LeaseLost, storage_time
 from registry.content.manifests import parse_manifest
 from registry.content.names import Tag
 from registry.content.repository import Registry, Rules
@@ -228,6 +231,36 @@ async def test_killed_before_any_of_its_steps_it_leaves_nothing_broken_and_the_n
             with pytest.raises(NotFound):
                 await world.stepping.get(keyspace.revision_link(APP, digest))
     assert number > 10
+
+
+async def test_who_was_held_up_between_two_tags_takes_nothing_more(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of tags take longer than a lease: another one has begun then, and clients see no claim any more."""
+    monkeypatch.setattr("registry.content.leases._TOLD_SECONDS", 0)
+    stepping = SteppingBackend(MemoryBackend(clock.time))
+    registry = Registry(stepping, Rules())
+    digest = await push(registry, "one", b"layer")
+    await push(registry, "two", b"layer")
+    slow, shard = Collector(stepping, "slow", 300), digest.encoded[:2]
+    await slow.begin(await storage_time(stepping))
+    doomed = Doomed([keyspace.revision_link(APP, digest)], tags=[(APP, Tag("one")), (APP, Tag("two"))])
+    stop = stepping.stop_before("delete", "/one/current")
+
+    async def carry_out() -> None:
+        async for _ in remove_doomed(stepping, slow, shard, {digest: doomed}):
+            pass
+
+    removal = asyncio.create_task(carry_out())
+    await stop.reached.wait()
+    clock.pass_days(1)
+    await Collector(stepping, "the next one", 300).begin(await storage_time(stepping))
+    await push(registry, "two", b"layer")
+    stop.go_on.set()
+    with pytest.raises(LeaseLost):
+        await removal
+
+    assert (await registry.get_manifest(APP, Tag("two"))).digest == digest
 
 
 class Killed(BaseException):

@@ -8,7 +8,7 @@ import pytest
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown
-from registry.content.leases import Collector, CollectorBusy, LeaseLost, Leases, storage_time
+from registry.content.leases import Collector, CollectorBusy, LeaseLost, Leases, Shard, storage_time
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.errors import Unavailable
@@ -100,6 +100,19 @@ async def test_a_collector_that_lost_its_lease_claims_nothing(backend: MemoryBac
         await first.claim(_SHARD, 10)
     with pytest.raises(LeaseLost):
         await first.end("")
+
+
+async def test_a_collector_that_lost_its_lease_takes_no_claim_from_the_next_one(backend: MemoryBackend) -> None:
+    """Writers would take what is going for safe."""
+    first = await collector(backend, seconds=0)
+    second = Collector(backend, "the next one", 0)
+    await second.begin(await storage_time(backend))
+    await second.condemn(_SHARD, [str(_DIGEST)])
+
+    with pytest.raises(LeaseLost):
+        await first.end("")
+
+    assert Shard.load(await backend.get(keyspace.condemned(_SHARD))).condemned == {str(_DIGEST)}
 
 
 async def test_of_two_collectors_at_the_same_moment_one_begins(backend: MemoryBackend) -> None:
