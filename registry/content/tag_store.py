@@ -11,7 +11,7 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid, ManifestUnknown, TagImmutable
 from registry.content.names import RepositoryName, Tag, is_tag
-from registry.content.paging import EVERYTHING, Page, collect
+from registry.content.paging import EVERYTHING, Page, collect, keys
 from storage_backends.base import StorageBackend
 from storage_backends.errors import AlreadyExists, NotFound, VersionMismatch
 
@@ -118,8 +118,8 @@ class TagStore:
         return [Tag(entry) for entry in page.names]
 
     async def _history(self, name: RepositoryName, tag: Tag) -> list[str]:
-        keys = (await self.backend.list(keyspace.tag(name, tag))).entries
-        return [key for key in keys if key != keyspace.tag_current(name, tag)]
+        current = keyspace.tag_current(name, tag)
+        return [key async for key in keys(self.backend, keyspace.tag(name, tag)) if key != current]
 
     async def _find(self, name: RepositoryName, tag: Tag) -> Digest | None:
         try:

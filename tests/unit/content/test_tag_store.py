@@ -87,6 +87,15 @@ async def test_removing_a_tag_takes_its_history_and_nothing_else(
     assert await backend.list("") == before
 
 
+async def test_a_long_history_goes_whole(backend: MemoryBackend, tags: TagStore, name: RepositoryName) -> None:
+    for number in range(1100):
+        await tags.move(name, _LATEST, Digest.of(b"%d" % number))
+
+    await tags.remove(name, _LATEST)
+
+    assert (await backend.list("")).entries == ()
+
+
 async def test_tags_that_name_a_manifest_now_are_found(tags: TagStore, name: RepositoryName) -> None:
     for text in ("a", "b", "c"):
         await tags.move(name, Tag(text), _ONE)
