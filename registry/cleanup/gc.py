@@ -142,6 +142,7 @@ class Collection:
         algorithms = await self._shards()
         for shard in sorted({*marker.marked.dead, *(shard for shards in algorithms.values() for shard in shards)}):
             self.collected.stage = f"removing {shard}/ff"
+            yield
             doomed = {digest: Doomed(links) for digest, links in marker.marked.dead.pop(shard, {}).items()}
             for algorithm in [name for name, shards in algorithms.items() if shard in shards]:
                 async for found in self._dead_blobs(algorithm, shard, marker):
@@ -149,19 +150,25 @@ class Collection:
                     yield
             async for _ in self._remove(shard, doomed):
                 yield
+        async for _ in self._leftovers():
+            await self._pace.rest()
+            yield
+
+    async def _leftovers(self) -> AsyncIterator[None]:
         self.collected.stage = "removing leftovers"
         leftovers = Leftovers(self._backend, self._now, dry_run=self._options.dry_run)
-        self.collected.removed_sessions = await leftovers.sessions(self._options.upload_lifetime)
+        async for count in leftovers.sessions(self._options.upload_lifetime):
+            self.collected.removed_sessions += count
+            yield
         if self._options.tag_history is not None:
             async for count in leftovers.tag_history(self._options.tag_history, self._now - self._options.grace):
                 self.collected.removed_history += count
-                await self._pace.rest()
                 yield
         async for count in leftovers.trash(self._now - self._options.grace):
             self.collected.removed_trash += count
-            await self._pace.rest()
             yield
-        await leftovers.empty_repositories()
+        async for _ in leftovers.empty_repositories():
+            yield
 
     async def _shards(self) -> dict[str, set[str]]:
         """The shards in which there are blobs, by algorithm."""
@@ -185,7 +192,12 @@ class Collection:
         async for batch in batches(self._backend, repositories.children(self._backend, prefix), 64):
             self.collected.blobs += len(batch)
             digests = [repositories.parsed(f"{algorithm}:{encoded}") for encoded in batch]
-            unneeded = [digest for digest in digests if digest is not None and digest not in marker.marked.needed]
+            unneeded = [
+                digest
+                for digest in digests
+                # what lies in the wrong shard would be condemned where no writer looks
+                if digest is not None and digest.encoded.startswith(shard) and digest not in marker.marked.needed
+            ]
             for digest, info in zip(unneeded, await side_by_side(self._backend, self._stat, unneeded), strict=True):
                 if info is not None and info.modified < self._now - self._options.grace:
                     yield digest, info

@@ -21,12 +21,14 @@ class Leftovers:
         self._now = now
         self._dry_run = dry_run
 
-    async def sessions(self, lifetime: float) -> int:
-        """Remove uploads that nobody has written to for `lifetime` seconds, ours and another registry's; how many."""
-        removed = 0
+    async def sessions(self, lifetime: float) -> AsyncIterator[int]:
+        """Remove uploads that nobody has written to for `lifetime` seconds, ours and another registry's; how many, some
+        at a time.
+        """
         if not self._dry_run:
-            removed += await self._backend.expire_uploads(keyspace.UPLOADS, lifetime)
+            yield await self._backend.expire_uploads(keyspace.UPLOADS, lifetime)
         async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+            removed = 0
             prefix = f"{keyspace.repository(name)}_uploads/"
             async for session in repositories.children(self._backend, prefix):
                 keys = [key async for key in paging.keys(self._backend, f"{prefix}{session}/")]
@@ -34,7 +36,7 @@ class Leftovers:
                 if found and max(info.modified for info in found) < self._now - lifetime:
                     removed += 1
                     await self._delete(keys)
-        return removed
+            yield removed
 
     async def tag_history(self, kept: int, since: float) -> AsyncIterator[int]:
         """Forget what tags have named before, but the newest `kept` and what is younger than `since`; how much, tag by
@@ -56,11 +58,12 @@ class Leftovers:
                 await self._delete(old)
                 yield len(old)
 
-    async def empty_repositories(self) -> None:
-        """Remove what we keep of repositories in which nothing is left."""
+    async def empty_repositories(self) -> AsyncIterator[None]:
+        """Remove what we keep of repositories in which nothing is left, one after the other."""
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
             if not await repositories.exists(self._backend, name):
                 await self._delete([f"{keyspace.OWN_REPOSITORIES}{name}/_referrers_complete"])
+            yield
 
     async def _forget_history(self, prefix: str, kept: int, since: float) -> int:
         entries = [entry async for entry in repositories.by_digest(self._backend, f"{prefix}index/", "/link")]

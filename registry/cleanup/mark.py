@@ -104,9 +104,10 @@ class Marker:
         whole = True
         revisions = repositories.by_digest(self._backend, keyspace.revisions(name), "/link")
         async for batch in batches(self._backend, revisions, 64):
-            for found in await side_by_side(self._backend, self._references, batch):
+            for entry, found in zip(batch, await side_by_side(self._backend, self._references, batch), strict=True):
                 whole = whole and found is not None
-                named.add_all(found or ())
+                # what was read wrongly may be right the next time: taking bytes away is for `scrub`, which looks twice
+                named.add_all(found or ([entry.digest] if entry.digest is not None else ()))
             self.marked.manifests += len(batch)
             yield
         async for _ in self.restorable(name, named):
