@@ -8,7 +8,8 @@ import json
 import re
 
 _SMALL = 64 * 1024
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+"""Also one that does not end: else each quotation mark in it would be tried as a beginning."""
 
 
 class JSONInvalid(ValueError):
