@@ -11,10 +11,11 @@ import base64
 import json
 import re
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -31,7 +32,7 @@ _LONGEST_LIFETIME = 3600.0
 _MARGIN = 30.0
 """A token that is over sooner is not used any more: an upload may begin with it."""
 _KEPT = 1000
-_PART = re.compile(r'[\s,]*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+)))?')
+_PART = re.compile(r'([A-Za-z0-9!#$%&\'*+.^_`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+)))?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class UpstreamAuth:
         self._send = send
         self._clock = clock
         self._held: OrderedDict[Scope, _Held] = OrderedDict()
-        self._locks: defaultdict[Scope, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._basic: _Held | None = None
 
     def header(self, scope: Scope) -> str | None:
@@ -89,7 +90,8 @@ class UpstreamAuth:
 
         Raises `UpstreamDenied`, `CredentialsInvalid`, and what sending raises.
         """
-        async with self._locks[scope]:
+        lock = self._locks.setdefault(scope, asyncio.Lock())
+        async with lock:
             known = self.header(scope)
             if known is not None and known != refused:
                 return known  # somebody else has asked meanwhile
@@ -121,12 +123,13 @@ class UpstreamAuth:
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
             raise UpstreamMisbehaved(f"the token service of {self._endpoint.host} gave no token")
         lifetime = answer.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else _DEFAULT_LIFETIME
-        seconds = min(seconds, _LONGEST_LIFETIME)
+        seconds = _DEFAULT_LIFETIME
+        if isinstance(lifetime, int | float) and lifetime > 0:
+            seconds = min(lifetime, _LONGEST_LIFETIME)
         self._held[scope] = _Held(f"Bearer {token}", asked + seconds - min(_MARGIN, seconds / 2))
         self._held.move_to_end(scope)
         if len(self._held) > _KEPT:
-            self._locks.pop(self._held.popitem(last=False)[0], None)
+            self._held.popitem(last=False)
         return f"Bearer {token}"
 
     def _token_request(self, scope: Scope, challenge: Challenge, credentials: Credentials | None) -> httpx.Request:
@@ -154,7 +157,8 @@ class UpstreamAuth:
         try:
             parts = urlsplit(realm)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
-        except ValueError:
+            httpx.URL(realm)
+        except (ValueError, httpx.InvalidURL):
             usable = False
         if not usable:
             raise UpstreamMisbehaved(f"{self._endpoint.host} names no token service that can be used: {realm[:200]!r}")
@@ -172,7 +176,10 @@ def _basic(credentials: Credentials) -> str:
 
 def read_token_answer(body: bytes) -> Mapping[str, object]:
     """The JSON object that a token service answers. Raises `ValueError`."""
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("not an object")  # noqa: TRY004  # of the answer, not of an argument
     return document

@@ -1,6 +1,8 @@
 """Logging in to a registry elsewhere: challenges as registries write them, tokens kept as long as they last."""
 
 import asyncio
+import gc
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -11,7 +13,7 @@ import pytest
 from registry.mirror.credentials import Credentials, Given
 from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import MirrorError, UpstreamDenied, UpstreamMisbehaved
-from registry.mirror.upstream_auth import Challenge, UpstreamAuth, parse_challenges
+from registry.mirror.upstream_auth import Challenge, UpstreamAuth, parse_challenges, read_token_answer
 
 _PULL = ("repository:team/app:pull",)
 _ALICE = Credentials("alice", "secret")
@@ -67,6 +69,14 @@ def test_challenges_are_read_as_registries_write_them(
     assert [(each.scheme, dict(each.parameters)) for each in parse_challenges(fields)] == found
 
 
+@pytest.mark.parametrize("field", ["," * 100_000, "a=" + " " * 100_000, 'a="' + "\\x" * 50_000])
+def test_a_challenge_that_says_nothing_costs_no_time(field: str) -> None:
+    began = time.process_time()
+
+    assert all(not challenge.parameters for challenge in parse_challenges([field]))
+    assert time.process_time() - began < 1
+
+
 async def test_nobody_gets_a_token_without_credentials() -> None:
     service = Service()
 
@@ -115,6 +125,26 @@ async def test_a_token_is_kept_by_its_scope_until_shortly_before_its_end() -> No
     assert auth.header(_PULL) is None
 
 
+async def test_a_token_that_claims_to_last_for_ever_is_kept_for_an_hour() -> None:
+    service, clock = Service({"expires_in": 10**400}), Clock()
+    auth = _auth(service, clock=clock)
+
+    assert await auth.answer(_PULL, _bearer(), None) == "Bearer t1"
+    clock.now += 3601
+    assert auth.header(_PULL) is None
+
+
+async def test_nothing_is_kept_of_scopes_that_are_denied() -> None:
+    """Clients choose the names, and with them the scopes."""
+    auth = _auth(Service())
+
+    for number in range(1000):
+        with pytest.raises(UpstreamDenied):
+            await auth.answer((f"repository:team/{number}:pull",), [], None)
+
+    assert sum(isinstance(thing, asyncio.Lock) for thing in gc.get_objects()) < 1000
+
+
 async def test_many_that_are_asked_to_log_in_ask_for_one_token() -> None:
     service = Service()
     auth = _auth(service)
@@ -153,7 +183,17 @@ async def test_without_a_way_to_log_in_it_is_denied(challenges: list[Challenge])
 
 @pytest.mark.parametrize(
     "realm",
-    ["http://auth.test/token", "", "/token", "ftp://auth.test", "https://", "https://a:b@auth.test/", "https://[", "x"],
+    [
+        "http://auth.test/token",
+        "https://auth.test/\ttoken",
+        "",
+        "/token",
+        "ftp://auth.test",
+        "https://",
+        "https://a:b@auth.test/",
+        "https://[",
+        "x",
+    ],
 )
 async def test_credentials_go_to_no_realm_that_is_unencrypted_or_no_url(realm: str) -> None:
     service = Service()
@@ -175,3 +215,9 @@ async def test_a_registry_without_encryption_may_have_such_a_token_service() -> 
 async def test_what_is_no_token_is_refused(answer: Mapping[str, object]) -> None:
     with pytest.raises(MirrorError, match="gave no token"):
         await _auth(Service(answer)).answer(_PULL, _bearer(), None)
+
+
+@pytest.mark.parametrize("body", [b"", b"7", b"[]", b"\xff", b"[" * 1_000_000])
+def test_an_answer_without_an_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_token_answer(body)
