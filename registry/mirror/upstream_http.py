@@ -68,14 +68,8 @@ class UpstreamHttp:
         longest = self._patience.answer if not content else None  # what we send may be large, and the way slow
 
         async def once() -> Answer:
-            try:
-                async with (
-                    asyncio.timeout(longest),
-                    self._opened(method, url, scope, headers or {}, content) as response,
-                ):
-                    body = await read_body(response, limit)
-            except TimeoutError as error:
-                raise UpstreamUnavailable(f"{self.endpoint.host} takes more than {longest} s to answer") from error
+            async with self._within(longest), self._opened(method, url, scope, headers or {}, content) as response:
+                body = await read_body(response, limit)
             return Answer(response.status_code, response.headers, body, response.url)
 
         return await self.patiently(once, repeatable=method in _REPEATABLE if repeatable is None else repeatable)
@@ -90,8 +84,9 @@ class UpstreamHttp:
         """GET, with the body still to be read, and the answer to be closed; 401, 403, 429 and 5xx are raised."""
 
         async def once() -> httpx.Response:
-            response = await self._send("GET", url, scope, headers, b"")
-            await raise_unusable(response, self.endpoint.host)
+            async with self._within(self._patience.answer):
+                response = await self._send("GET", url, scope, headers, b"")
+                await raise_unusable(response, self.endpoint.host)
             return response
 
         return await self.patiently(once)
@@ -130,6 +125,14 @@ class UpstreamHttp:
     def own(self, url: httpx.URL) -> httpx.URL:
         """Path and query of a URL, at the registry itself: whatever host an answer names."""
         return self._root.copy_with(raw_path=url.raw_path)
+
+    @asynccontextmanager
+    async def _within(self, seconds: float | None) -> AsyncGenerator[None, None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise UpstreamUnavailable(f"{self.endpoint.host} takes more than {seconds} s to answer") from error
 
     @asynccontextmanager
     async def _opened(

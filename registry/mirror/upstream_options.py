@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import httpcore
@@ -59,6 +60,7 @@ def new_client(options: UpstreamOptions) -> httpx.AsyncClient:
         # who asks bounds how much is asked at a time: a limit here could make a copy wait for itself
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=_IDLE_CONNECTIONS),
         headers={"User-Agent": f"cargohold/{__version__}", "Accept-Encoding": "identity", **looks},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: each request brings its own login
         # no proxy is asked for what runs on this machine
         mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
     )

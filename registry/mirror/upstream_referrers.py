@@ -73,7 +73,10 @@ class UpstreamReferrers:
             index = await self.get(name, referrers_tag(subject))
         except ManifestUnknown:
             return []
-        document = strict_json.loads(index.data)
+        try:
+            document = strict_json.loads(index.data)
+        except strict_json.JSONInvalid:
+            document = None
         return _entries(document, self.http.endpoint.host)
 
 

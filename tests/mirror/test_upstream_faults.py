@@ -172,6 +172,34 @@ async def test_too_many_requests_are_told_with_the_time_to_wait() -> None:
     assert len(registry.asked) == 1
 
 
+@pytest.mark.parametrize("text", ["", "soon", "-1", "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"])
+async def test_a_time_to_wait_that_is_none_is_left_out(text: str) -> None:
+    with scripted(lambda _: Says(429, headers={"Retry-After": text})) as registry:
+        async with _upstream(registry) as upstream:
+            with pytest.raises(RateLimited) as raised:
+                await upstream.resolve(NAME, Tag("v1"))
+    assert raised.value.retry_after is None
+
+
+async def test_no_cookie_is_sent_back() -> None:
+    """Some registries take a session's cookie for a browser, and ask for what only a browser has; none is needed."""
+    with scripted(lambda _: Says(404, headers={"Set-Cookie": "sid=secret; Path=/"})) as registry:
+        async with _upstream(registry) as upstream:
+            for _ in range(2):
+                with pytest.raises(ManifestUnknown):
+                    await upstream.resolve(NAME, Tag("v1"))
+    assert all("cookie" not in asked.headers for asked in registry.asked)
+
+
+async def test_a_blob_that_is_refused_drop_by_drop_is_given_up() -> None:
+    with scripted(lambda _: Says(503, b" " * 1000, drip=0.05)) as registry:
+        patience = replace(_PATIENCE, answer=0.2, attempts=2)
+        async with Upstream(UpstreamOptions(Endpoint.parse(registry.address), patience=patience)) as upstream:
+            with pytest.raises(UpstreamUnavailable, match=r"more than 0\.2 s"):
+                await _read(upstream)
+    assert len(registry.asked) == 2
+
+
 async def test_a_registry_that_fails_for_a_moment_is_asked_again() -> None:
     failures = [Says(503, headers={"Retry-After": "0"}), Says(429)]
     body = random_image(1).manifest.data
@@ -340,6 +368,17 @@ async def test_referrers_that_cannot_be_read_are_an_error() -> None:
     with scripted(lambda _: Says(200, body)) as registry:
         async with _upstream(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="referrer that cannot be read"):
+                [referrer async for referrer in upstream.referrers(NAME, _DIGEST)]
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"[" * 10_000])
+async def test_referrers_in_a_tag_that_is_no_index_are_an_error(body: bytes) -> None:
+    def script(asked: Asked) -> Says:
+        return Says(404) if "/referrers/" in asked.path else Says(200, body, {"Content-Type": OCI_INDEX})
+
+    with scripted(script) as registry:
+        async with _upstream(registry) as upstream:
+            with pytest.raises(UpstreamMisbehaved, match="no index"):
                 [referrer async for referrer in upstream.referrers(NAME, _DIGEST)]
 
 
