@@ -46,13 +46,15 @@ _CONFLICT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """`at_once` fetches run in this process; `max_bytes` is the largest blob that is fetched (0: any); after `wait`
-    seconds without a byte from another process a blob is fetched here as well.
+    """`at_once` fetches run in this process, and `waiting` more wait, whose clients may be gone; `max_bytes` is the
+    largest blob that is fetched (0: any); after `wait` seconds without a byte from another process a blob is fetched
+    here as well.
     """
 
     at_once: int = 16
     max_bytes: int = 0
     wait: float = 45.0
+    waiting: int = 1000
 
 
 @dataclass(slots=True)
@@ -127,6 +129,8 @@ class BlobFetching:
     def _fetch(self, place: MirroredPlace, name: RepositoryName, digest: Digest) -> _Fetch:
         fetch = self._fetches.get((name, digest))
         if fetch is None:
+            if len(self._fetches) >= self._limits.at_once + self._limits.waiting:
+                raise PlaceUnavailable("too many blobs are being fetched already; try again in a moment")
             fetch = _Fetch(place, name, digest, asyncio.get_running_loop().create_future())
             self._fetches[name, digest] = fetch
             task = asyncio.create_task(self._run(fetch))

@@ -109,24 +109,27 @@ class MirroredPlace:
         """The repository's name over there; what goes wrong is translated."""
         there = self.route.upstream_name(name)
         self.state.check()
-        try:
-            yield there
-        except MirrorError as error:
-            failure = _translated(error)
-            if isinstance(failure, PlaceUnavailable):
-                # what has a cause comes from the network, what has none is an answer: of one request, or one blob
-                self.state.failed(failure, unreachable=error.__cause__ is not None)
-            else:
-                self.state.count("denied")
-            raise failure from error
-        except (ContentCorrupt, DigestInvalid) as error:
-            self.state.count("wrong digests")
-            raise PlaceCorrupt(
-                f"{self.route.host} sends other bytes than their digest says: {error.message}"
-            ) from error
-        except ContentError:
-            self.state.answered()  # what it says no to is not there
-            raise
+        with self.state.asking():
+            try:
+                yield there
+            except MirrorError as error:
+                failure = _translated(error)
+                if isinstance(failure, PlaceUnavailable):
+                    # what has a cause comes from the network, what has none is an answer: of one request, or one blob;
+                    # as is one that cannot be understood
+                    is_unreachable = isinstance(error, UpstreamUnavailable) and error.__cause__ is not None
+                    self.state.failed(failure, unreachable=is_unreachable)
+                else:
+                    self.state.count("denied")
+                raise failure from error
+            except (ContentCorrupt, DigestInvalid) as error:
+                self.state.count("wrong digests")
+                raise PlaceCorrupt(
+                    f"{self.route.host} sends other bytes than their digest says: {error.message}"
+                ) from error
+            except ContentError:
+                self.state.answered()  # what it says no to is not there
+                raise
         self.state.answered()
 
 

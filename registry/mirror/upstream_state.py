@@ -6,10 +6,15 @@ Knows no request. In memory, for each process by itself.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from registry.content.errors import PlaceRateLimited, PlaceUnavailable
 
+_LONGEST_SECONDS = 3600.0
+"""After so long it is asked again, whatever it has said: dates come from clocks, and those may be wrong."""
+_MOST_AT_ONCE = 1000
+"""Each costs a connection, and goes on when the client that wanted it is gone."""
 _log = logging.getLogger(__name__)
 
 
@@ -27,6 +32,7 @@ class UpstreamState:
         self._unreachable = False
         self._reason = ""
         self._counted: Counter[str] = Counter()
+        self._asking = 0
 
     @property
     def trouble(self) -> str:
@@ -43,11 +49,24 @@ class UpstreamState:
         kind = PlaceRateLimited if self._limited else PlaceUnavailable
         raise kind(f"{self._reason}, and this is not cached; try again later", round(left + 1))
 
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While this lasts it is asked for something. Raises `PlaceUnavailable` if it is asked for too much at once."""
+        if self._asking >= _MOST_AT_ONCE:
+            raise PlaceUnavailable(f"{self.name} is asked for too much at once; try again in a moment")
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
+
     def failed(self, error: Exception, *, unreachable: bool = False) -> None:
         """A request has failed, by no fault of its own; perhaps because the upstream cannot be reached at all."""
         self.count("failed")
         self._limited, self._unreachable = isinstance(error, PlaceRateLimited), unreachable
-        seconds = float(error.retry_after) if isinstance(error, PlaceUnavailable) and self._limited else self._rest
+        seconds = self._rest
+        if isinstance(error, PlaceUnavailable) and self._limited:
+            seconds = min(float(error.retry_after), _LONGEST_SECONDS)
         reason = "has had too many requests" if self._limited else "does not answer as it should"
         if self._reason == "":
             _log.warning("upstream %s: %s; what is cached is served meanwhile", self.name, error)

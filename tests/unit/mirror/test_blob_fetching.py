@@ -205,6 +205,22 @@ async def test_a_blob_larger_than_the_settings_allow_is_not_fetched(
     assert await _left_uploads(backend) == ()
 
 
+async def test_no_more_blobs_are_fetched_at_a_time_than_the_limits_say(
+    make_mirror: MakeMirror, upstream: FakeUpstream
+) -> None:
+    digest, other = await upstream.put("team/app", LARGE), await upstream.put("team/app", SMALL)
+    mirror = make_mirror(FetchLimits(at_once=1, waiting=0))
+    upstream.go_on.clear()
+    opened = await mirror.blobs.open(APP, digest)
+
+    with pytest.raises(PlaceUnavailable, match="too many blobs"):
+        await mirror.blobs.open(APP, other)
+
+    upstream.go_on.set()
+    assert await _read(opened) == LARGE.data
+    assert await _pull(mirror, other) == SMALL.data
+
+
 async def test_two_processes_fetch_a_blob_once(make_mirror: MakeMirror, upstream: FakeUpstream) -> None:
     digest = await upstream.put("team/app", LARGE)
     processes = [make_mirror(), make_mirror()]

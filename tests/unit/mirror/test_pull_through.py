@@ -7,6 +7,7 @@ import pytest
 
 from registry.content.digest import Digest
 from registry.content.errors import (
+    ManifestInvalid,
     ManifestUnknown,
     MirrorReadOnly,
     NameUnknown,
@@ -19,7 +20,7 @@ from registry.content.errors import (
 from registry.content.names import RepositoryName, Tag
 from registry.content.upload_sessions import Session
 from registry.mirror.endpoints import Endpoint
-from registry.mirror.errors import MirrorError, RateLimited, UpstreamDenied, UpstreamUnavailable
+from registry.mirror.errors import MirrorError, RateLimited, UpstreamDenied, UpstreamMisbehaved, UpstreamUnavailable
 from registry.mirror.mirroring_registry import MirroringRegistry
 from registry.mirror.platforms import Platform
 from registry.mirror.pull_through import MirrorRules
@@ -244,6 +245,20 @@ async def test_referrers_are_fetched_when_they_are_asked_for_and_stay(
     assert [entry["digest"] for entry in later.descriptors] == [str(signature)]
     assert page.warning is None
     assert later.warning
+
+
+async def test_an_answer_that_cannot_be_understood_keeps_nobody_from_other_images(
+    mirror: MirroringRegistry, upstream: FakeUpstream
+) -> None:
+    digest = await upstream.put("team/app", IMAGE, "latest")
+    upstream.failure = UpstreamMisbehaved("lists a referrer that cannot be read")
+    upstream.failure.__cause__ = ManifestInvalid("manifests[0] must be a descriptor")
+    with pytest.raises(PlaceUnavailable):
+        await mirror.referrers(APP, digest, None, "", 10)
+
+    upstream.failure = None
+
+    assert (await mirror.get_manifest(APP, LATEST)).digest == digest
 
 
 async def test_no_referrers_is_no_answer_when_the_upstream_cannot_be_asked(

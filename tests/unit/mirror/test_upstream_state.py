@@ -1,5 +1,7 @@
 """When an upstream is asked, and when it is left in peace."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from registry.content.errors import PlaceRateLimited, PlaceUnavailable
@@ -37,7 +39,11 @@ def test_an_upstream_that_has_answered_badly_is_in_trouble_for_a_while_and_can_b
 
 @pytest.mark.parametrize(
     ("error", "unreachable", "seconds"),
-    [(PlaceRateLimited("429", 60), False, 60), (PlaceUnavailable("no route"), True, 10)],
+    [
+        (PlaceRateLimited("429", 60), False, 60),
+        (PlaceRateLimited("429", 10**9), False, 3600),
+        (PlaceUnavailable("no route"), True, 10),
+    ],
 )
 def test_an_upstream_that_cannot_be_asked_is_not_asked_until_its_time_has_come(
     state: UpstreamState, clock: _Clock, error: PlaceUnavailable, unreachable: bool, seconds: int
@@ -66,3 +72,16 @@ def test_what_was_counted_is_told_once(state: UpstreamState) -> None:
 
     assert state.told() == "upstream hub.example: 2 blobs fetched, 1 stale answers"
     assert state.told() == ""
+
+
+def test_no_more_is_asked_for_at_once_than_there_are_connections_for(state: UpstreamState) -> None:
+    """What is asked for goes on when the client is gone, so clients alone would set no limit."""
+    with ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(state.asking())
+
+        with pytest.raises(PlaceUnavailable, match="too much at once"), state.asking():
+            pass
+
+    with state.asking():
+        assert not state.trouble
