@@ -37,6 +37,8 @@ from storage_backends.errors import StorageError
 
 _log = logging.getLogger(__name__)
 _NICENESS = 19
+_CHILD = (sys.executable, "-P", "-m", "registry.collect")
+"""Nothing is imported from the working directory, which `-m` alone would look into first."""
 RETENTION = "retention"
 """What `due` calls it."""
 Work = Literal["garbage collection", "retention", "scrub", "sync"]
@@ -99,7 +101,7 @@ def build_retention(
 async def run_in_child(work: Work, settings: Settings) -> None:
     """Do something in a process that gives way to this one, and ends with it. The child logs what comes of it."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "registry.collect", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
+        *_CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
     try:
         await child.communicate(pickle.dumps((work, settings)))
