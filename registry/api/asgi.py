@@ -117,9 +117,10 @@ class RegistryApi:
             await self._gate.admit(request, action)
             return request, await handler(request)
         except (*_UNKNOWN, *_REFUSED) as error:
-            name = self._options.names.instead(request.route.name) if action is PULL and request.route.name else None
+            may_be_meant = action is PULL and request.route.name and not request.namespace and request.is_identified
+            name = self._options.names.instead(request.route.name) if may_be_meant else None
             asks = request.method == "HEAD"
-            if name is None or request.namespace or (asks and request.route.resource is Resource.BLOB):
+            if name is None or (asks and request.route.resource is Resource.BLOB):
                 raise
             other = request.renamed(name)
             try:

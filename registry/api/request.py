@@ -31,6 +31,11 @@ class Request:
         self.namespace = ""
         """The registry of which the client means the repository, if it has named one that is mirrored here."""
 
+    @property
+    def is_identified(self) -> bool:
+        """True if the gate has found out who sends it."""
+        return self.caller is not _NOBODY
+
     def renamed(self, name: str, namespace: str = "") -> "Request":
         """The same request of another repository, which the client knows as one of `namespace`."""
         other = Request(self.scope, self.receive, replace(self.route, name=name))

@@ -5,9 +5,20 @@ from dataclasses import replace
 import pytest
 from starlette.types import ASGIApp
 
+from auth.errors import Unauthenticated
+from auth.guard import Caller
+from auth.policy import DEFAULT_RULES, Policy
+from auth.policy_source import PolicySource
+from registry.api.asgi import RegistryApi
+from registry.api.audit import Audit
+from registry.api.gate import Gate, GateOptions
+from registry.api.locations import Locations
 from registry.api.mirror_names import MirrorNames
+from registry.api.options import ApiOptions
 from registry.content.errors import NameUnknown
-from registry.content.repository import Rules
+from registry.content.repository import Registry, Rules
+from registry.proxies import Proxies
+from storage_backends.memory import MemoryBackend
 from tests.images import Content, random_image
 from tests.unit.api.asgi_client import call
 from tests.unit.api.conftest import MakeApi
@@ -79,6 +90,36 @@ async def test_what_is_ours_comes_first_and_a_namespace_is_told_back(make_api: M
     assert (unknown_ns.status, unknown_ns.codes) == (404, ["NAME_UNKNOWN"])
     assert nowhere.status == 404
     assert deletion.status == 404
+
+
+class _Refusing:
+    """A guard that knows nobody, and counts who asks."""
+
+    service = "registry.test"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def recall(self, _: str | None) -> None:
+        """See `Guard`."""
+
+    async def identify(self, *_: object) -> Caller:
+        """See `Guard`."""
+        self.asked += 1
+        raise Unauthenticated("the user name or password is wrong")
+
+
+async def test_a_wrong_password_is_tried_once(backend: MemoryBackend) -> None:
+    """Whoever fails is held back after so many tries."""
+    guard, locations = _Refusing(), Locations(relative=True, external_url="", proxies=Proxies())
+    options = ApiOptions(locations, allow_delete=True, max_uploads=1, default_page_size=1, max_page_size=1, names=NAMES)
+    policy = PolicySource(Policy(DEFAULT_RULES))
+    gate = Gate(policy, guard, GateOptions("", "/auth/token", locations, Proxies()))  # type: ignore[arg-type]
+    api = RegistryApi(Registry(backend, Rules()), gate, options, Audit(None, Proxies()))
+
+    reply = await call(api, "GET", "/v2/library/alpine/manifests/v1", headers={"Authorization": "Basic eDp5"})
+
+    assert (reply.status, guard.asked) == (401, 1)
 
 
 async def test_without_mirrors_a_namespace_means_nothing(make_api: MakeApi) -> None:
