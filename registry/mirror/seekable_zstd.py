@@ -20,6 +20,8 @@ MAGIC = b"\x28\xb5\x2f\xfd"
 FRAME = 4 * 1024 * 1024
 """Bytes of the content in one frame."""
 _LARGEST_FRAME = 16 * 1024 * 1024
+_LARGEST_PACKED = _LARGEST_FRAME + 1024 * 1024
+"""What cannot be compressed becomes a little larger. A frame is read whole, packed and unpacked."""
 _LARGEST_TABLE = 64 * 1024 * 1024
 _MOST_EXPANSION = 100
 _FREE_EXPANSION = 64 * 1024 * 1024
@@ -177,6 +179,7 @@ def _read_table(data: RandomBytes) -> "tuple[array[int], array[int]]":
     numbers = array("I", data.pread(start, size))
     step = entry_size // 4
     compressed, plain = numbers[0::step], numbers[1::step]
-    if sum(compressed) != start - _HEAD.size or max(plain, default=0) > _LARGEST_FRAME:
+    is_large = max(compressed, default=0) > _LARGEST_PACKED or max(plain, default=0) > _LARGEST_FRAME
+    if is_large or sum(compressed) != start - _HEAD.size:
         raise ArchiveInvalid("the archive's table of frames does not fit the archive")
     return compressed, plain

@@ -74,6 +74,7 @@ ZEROS = zstandard.compress(bytes(1 << 20))
     [
         (seekable([(ZEROS, 1 << 20)] * 70), "claims to expand to 73400320"),
         (seekable([(ZEROS, 1 << 31)]), "does not fit"),
+        (seekable([(ZEROS + bytes(18 << 20), 1 << 20)]), "does not fit"),
         (seekable([(ZEROS, 100)]), "another size than its table says"),
         (seekable([(zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 20)), 100)]), "frame 0"),
         (seekable([(GOOD[:-50], len(packed(good_files())))]), "frame 0"),
