@@ -48,17 +48,10 @@ class Registry:
 
     def peak_mib(self) -> float:
         """The most memory that each of its processes ever had resident, added up, in MiB."""
-        return self._memory("VmHWM:")
-
-    def resident_mib(self) -> float:
-        """Memory of its own (not of files) that its processes have now, in MiB."""
-        return self._memory("RssAnon:")
-
-    def _memory(self, field: str) -> float:
         total = 0
         for pid in self._pids():
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith(field):
+                if line.startswith("VmHWM:"):
                     total += int(line.split()[1])
         return total / 1024
 

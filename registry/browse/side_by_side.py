@@ -12,9 +12,7 @@ AT_A_TIME = 16
 """So many requests a registry is sent at a time: it answers thousands a second, and a hub counts them."""
 
 
-async def in_order(
-    work: Callable[[A], Awaitable[B]], items: AsyncIterator[A], at_a_time: int = AT_A_TIME
-) -> AsyncGenerator[B, None]:
+async def in_order(work: Callable[[A], Awaitable[B]], items: AsyncIterator[A]) -> AsyncGenerator[B, None]:
     """What `work` gives for each item, in their order; as few items are read ahead as are worked on.
 
     Raises what the first of them raises; the others are ended.
@@ -23,7 +21,7 @@ async def in_order(
     try:
         async for item in items:
             running.append(asyncio.ensure_future(work(item)))
-            if len(running) >= at_a_time:
+            if len(running) >= AT_A_TIME:
                 yield await running.popleft()
         while running:
             yield await running.popleft()

@@ -1,6 +1,5 @@
 """How a command fails: one message that says what to do, and an exit code."""
 
-SUCCESS = 0
 FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130

@@ -21,11 +21,10 @@ _PAGE = 500
 
 
 class LocalPlace:
-    """All repositories of a registry of ours. Reading a manifest counts as a pull only if `counts_pulls`."""
+    """All repositories of a registry of ours. Reading a manifest does not count as a pull."""
 
-    def __init__(self, registry: Registry, *, counts_pulls: bool = False) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._counts_pulls = counts_pulls
 
     async def repositories(self) -> AsyncIterator[RepositoryName]:
         """See `Source`."""
@@ -51,7 +50,7 @@ class LocalPlace:
 
     async def manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
         """See `Source`."""
-        return await self._registry.get_manifest(name, reference, is_pull=self._counts_pulls)
+        return await self._registry.get_manifest(name, reference, is_pull=False)
 
     @asynccontextmanager
     async def blob(self, name: RepositoryName, digest: Digest, start: int = 0) -> AsyncGenerator[OpenBlob, None]:

@@ -12,15 +12,11 @@ class SharedWork:
 
     async def once(self, key: Hashable, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`, or wait for the one that is under way under the same key. Raises what the work raises."""
-        await asyncio.shield(self.begin(key, work))
-
-    def begin(self, key: Hashable, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
-        """The task that does `work`, or the one that is under way under the same key."""
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(_done(work))
             task.add_done_callback(lambda done: self._forget(key, done))
-        return task
+        await asyncio.shield(task)
 
     def _forget(self, key: Hashable, task: "asyncio.Task[None]") -> None:
         del self._running[key]
