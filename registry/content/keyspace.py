@@ -13,9 +13,10 @@ cargohold/v1/                                         ours, beside it
 ├── tmp/                                              the filesystem backend's scratch
 ├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
-├── fetching/<alg>:<hex>                             who fetches a blob from elsewhere at this moment
+├── fetching/<alg>:<hex>                              who fetches a blob from elsewhere at this moment
 ├── pulls_since                                       since when times of pulls are kept
 ├── scrub                                             who reads everything again, and how far that is: `scrub_turn`
+├── sync                                              who synchronises images, and when that was last done: `sync_turn`
 ├── quarantine/<alg>/<hex>                            bytes that were found not to be what their digest says
 ├── gc/                                               what pushes and the collector tell each other: `leases`
 │   ├── collector                                     who collects, and whether it is at work
@@ -39,14 +40,16 @@ from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 
 REPOSITORIES = "docker/registry/v2/repositories/"
+OWN = "cargohold/v1/"
 OWN_REPOSITORIES = "cargohold/v1/repositories/"
 SCRATCH = "cargohold/v1/tmp"
 AUTH = "cargohold/v1/auth/"
 UPLOADS = "cargohold/v1/uploads/"
 MANIFESTS = "_manifests"
-LAYERS = "_layers"
 BLOBS = "docker/registry/v2/blobs/"
 PULLS_SINCE = "cargohold/v1/pulls_since"
+FETCHING = "cargohold/v1/fetching/"
+GC = "cargohold/v1/gc/"
 COLLECTOR = "cargohold/v1/gc/collector"
 LAST_DONE = "cargohold/v1/gc/last/"
 INTENTS = "cargohold/v1/gc/intents/"
@@ -59,12 +62,12 @@ QUARANTINE = "cargohold/v1/quarantine/"
 
 def fetching(digest: Digest) -> str:
     """The lease of whoever fetches a blob from elsewhere."""
-    return f"cargohold/v1/fetching/{digest}"
+    return f"{FETCHING}{digest}"
 
 
 def blob(digest: Digest) -> str:
     """The bytes of a blob or manifest."""
-    return f"docker/registry/v2/blobs/{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}/data"
+    return f"{BLOBS}{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}/data"
 
 
 def blobs(algorithm: str, shard: str) -> str:
@@ -122,14 +125,19 @@ def tag(name: RepositoryName, tag: Tag) -> str:
     return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/"
 
 
-def tag_current(name: RepositoryName, tag: Tag) -> str:
+def tag_current(name: str, tag: str) -> str:
     """The link that says what a tag names now."""
     return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/current/link"
 
 
+def tag_indexes(name: str, tag: str) -> str:
+    """The prefix of the links that say what a tag has ever named: `<alg>/<hex>/link` follows."""
+    return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/index/"
+
+
 def tag_index(name: RepositoryName, tag: Tag, digest: Digest) -> str:
     """The link that says that a tag has named a manifest."""
-    return f"{REPOSITORIES}{name}/_manifests/tags/{tag}/index/{digest.algorithm}/{digest.encoded}/link"
+    return f"{tag_indexes(name, tag)}{digest.algorithm}/{digest.encoded}/link"
 
 
 def upload(name: RepositoryName, session: str) -> str:
@@ -183,6 +191,6 @@ def all_referrers(name: str) -> str:
     return f"{OWN_REPOSITORIES}{name}/_referrers/"
 
 
-def referrers_complete(name: RepositoryName) -> str:
+def referrers_complete(name: str) -> str:
     """The mark that the manifests which lay there before us are in the referrers index."""
     return f"{OWN_REPOSITORIES}{name}/_referrers_complete"

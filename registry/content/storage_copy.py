@@ -11,16 +11,23 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from registry.content import keyspace
 from registry.content.digest import Digest, Hasher
 from registry.content.errors import DigestInvalid
 from storage_backends.base import StorageBackend, Upload
 from storage_backends.errors import InvalidKey, NotFound
 from storage_backends.sendable import FileRegion, Sendable
 
-_BLOBS = "docker/registry/v2/blobs/"
-_REPOSITORIES = "docker/registry/v2/repositories/"
-_OURS = "cargohold/v1/"
-_NOT_COPIED = (f"{_OURS}tmp/", f"{_OURS}uploads/", f"{_OURS}gc/", f"{_OURS}quarantine/", f"{_OURS}scrub")
+_NOT_COPIED = (
+    f"{keyspace.SCRATCH}/",
+    keyspace.UPLOADS,
+    keyspace.GC,
+    keyspace.FETCHING,
+    keyspace.QUARANTINE,
+    keyspace.SCRUB,
+    keyspace.SYNC,
+)
+"""What is under way, or is about this storage alone."""
 _BLOCK = 1024 * 1024
 _PAGE = 1000
 
@@ -94,17 +101,17 @@ class StorageCopy:
                 self._fail(key, f"has the digest {found} at the target")
             self.progress.verified += 1
 
-        async for keys in _keys(self._source, _BLOBS):
+        async for keys in _keys(self._source, keyspace.BLOBS):
             await self._each(keys, check)
 
     async def _stages(self) -> AsyncIterator[Sequence[str]]:
         """All keys, page by page, in the order in which they may become visible."""
-        async for keys in _keys(self._source, _BLOBS):
+        async for keys in _keys(self._source, keyspace.BLOBS):
             yield keys
-        async for keys in _keys(self._source, _OURS):
+        async for keys in _keys(self._source, keyspace.OWN):
             yield [key for key in keys if not key.startswith(_NOT_COPIED)]
         for stage in (_is_other, _is_history, _is_tag):
-            async for keys in _keys(self._source, _REPOSITORIES):
+            async for keys in _keys(self._source, keyspace.REPOSITORIES):
                 yield [key for key in keys if stage(key)]
 
     async def _each(self, keys: Sequence[str], work: "Callable[[str], object]") -> None:
@@ -172,7 +179,7 @@ class StorageCopy:
 
 
 def _is_blob(key: str) -> bool:
-    return key.startswith(_BLOBS)
+    return key.startswith(keyspace.BLOBS)
 
 
 def _is_history(key: str) -> bool:
@@ -189,7 +196,7 @@ def _is_other(key: str) -> bool:
 
 def _digest_of(key: str) -> Digest | None:
     """The digest that a blob's key names: `…/<alg>/<2 hex>/<hex>/data`; None if it is no such key."""
-    parts = key.removeprefix(_BLOBS).split("/")
+    parts = key.removeprefix(keyspace.BLOBS).split("/")
     try:
         return Digest.parse(f"{parts[0]}:{parts[2]}") if len(parts) == 4 and parts[3] == "data" else None
     except DigestInvalid:

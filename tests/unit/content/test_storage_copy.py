@@ -31,6 +31,10 @@ _LEFT_OUT = {
     f"{keyspace.UPLOADS}one": b"half",
     f"{keyspace.SCRATCH}/x": b"scratch",
     keyspace.COLLECTOR: b"[]",
+    keyspace.fetching(_DIGEST): b"somewhere 1",
+    keyspace.quarantined(_DIGEST): b"wrong",
+    keyspace.SCRUB: b"[]",
+    keyspace.SYNC: b"at work 1",
     f"{keyspace.REPOSITORIES}team/app/_uploads/1/data": b"half",
 }
 
