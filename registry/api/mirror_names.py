@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from registry.content.errors import NameUnknown
-from registry.content.image_references import is_host
+from registry.content.image_references import host_in_name, is_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class MirrorNames:
         ourselves is something else.
         """
         prefix = self.by_namespace.get(namespace.lower())
-        if prefix is None and is_host(namespace) and f"/{namespace.lower().replace(':', '-')}/" in f"/{name}":
+        if prefix is None and is_host(namespace) and f"/{host_in_name(namespace.lower())}/" in f"/{name}":
             return name
         if prefix is None:
             raise NameUnknown(f"{namespace[:255]} is not mirrored here; ask there", {"ns": namespace[:255]})

@@ -17,10 +17,8 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName
 from registry.content.places import Source
-from registry.mirror.platforms import Platform, platforms
+from registry.mirror.platforms import Platform, platform_of, platforms
 
-_MAX_CONFIG = 8 * 1024 * 1024
-"""Docker and containerd refuse a larger config."""
 _DEEPEST = 4
 """So deep indexes in indexes are followed."""
 _CREATED = "org.opencontainers.image.created"
@@ -131,7 +129,7 @@ class Images:
         if config is None or config.media_type not in image_config.MEDIA_TYPES:
             return image
         where = f"{image.repository}@{image.stored.digest}"
-        if config.size > _MAX_CONFIG:
+        if config.size > image_config.LARGEST:
             return replace(image, notes=[f"{where}: its config has {config.size} bytes, nobody reads it"])
         try:
             parsed = parse_image_config(await self._blob(image.repository, config))
@@ -139,9 +137,7 @@ class Images:
             return replace(image, notes=[f"{where}: its config cannot be read: {error.message}"])
         if parsed is None:
             return replace(image, notes=[f"{where}: its config is no JSON object"])
-        os, architecture = parsed.os, parsed.architecture
-        own = Platform(os, architecture, parsed.variant) if os and architecture else None
-        return replace(image, config=parsed, platform=image.platform or own)
+        return replace(image, config=parsed, platform=image.platform or platform_of(parsed))
 
     async def _manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
         stored = await self._source.manifest(name, reference)

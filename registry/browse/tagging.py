@@ -55,8 +55,7 @@ async def _bring_needs(
 
 async def _mount(place: Place, name: RepositoryName, blobs: Sequence[Descriptor], target: RepositoryName) -> None:
     for blob in blobs:
-        is_foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
-        if is_foreign or await place.has_blob(target, blob.digest):
+        if blob.foreign or await place.has_blob(target, blob.digest):
             continue
         if not await place.mount(target, blob.digest, name):
             raise NotMounted(

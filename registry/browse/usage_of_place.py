@@ -63,7 +63,7 @@ class PlaceUsage:
         blobs[stored.digest] = (len(stored.data), True)
         children = [child for child in manifest.manifests if child.media_type in mediatypes.MANIFESTS]
         for blob in (*manifest.blobs, *(child for child in manifest.manifests if child not in children)):
-            if not blob.foreign and blob.media_type not in mediatypes.FOREIGN_LAYERS:
+            if not blob.foreign:
                 blobs[blob.digest] = (blob.size, True)
         if depth < _DEEPEST:
             for child in children:

@@ -85,7 +85,7 @@ def _url(settings: "Settings", given: str) -> str:
 def _given(settings: "Settings", text: str) -> "Mirrored":
     """What `--upstream` says. Raises `Failure`."""
     from registry.content.errors import NameInvalid  # noqa: PLC0415  # start-up time
-    from registry.content.image_references import is_host  # noqa: PLC0415
+    from registry.content.image_references import host_in_name, is_host  # noqa: PLC0415
     from registry.content.names import RepositoryName  # noqa: PLC0415
     from registry.mirror.configure import Mirrored  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def _given(settings: "Settings", text: str) -> "Mirrored":
     if known is not None and not equals:
         return known
     try:
-        return Mirrored(host, RepositoryName.parse(prefix if equals else _carried(host)), by_name=True)
+        return Mirrored(host, RepositoryName.parse(prefix if equals else host_in_name(host)), by_name=True)
     except NameInvalid as error:
         raise Failure(f"--upstream {text}: {error.message}", MISUSED) from error
 
@@ -112,13 +112,8 @@ def _of_settings(settings: "Settings") -> "list[Mirrored]":
     for name, prefix in mirror_names(settings).by_namespace.items():
         hosts.setdefault(Endpoint.parse(name).host, prefix)
     if not hosts:
-        return [Mirrored(DOCKER_HUB, _carried(DOCKER_HUB), by_name=True)]
+        return [Mirrored(DOCKER_HUB, DOCKER_HUB, by_name=True)]
     return [Mirrored(host, prefix) for host, prefix in hosts.items()]
-
-
-def _carried(host: str) -> str:
-    """How the names of what a bundle has brought begin."""
-    return host.replace(":", "-")
 
 
 def _print(snippets: "Sequence[Snippet]", *, comments: bool) -> None:

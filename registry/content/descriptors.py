@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid, ManifestInvalid
+from registry.content.mediatypes import FOREIGN_LAYERS
 
 _MAX_SIZE = 2**63 - 1
 
@@ -17,7 +18,7 @@ class Descriptor:
     digest: Digest
     size: int
     foreign: bool = False
-    """True if it names places outside the registry to fetch it from."""
+    """True if it is meant to be fetched from elsewhere: it names places outside the registry, or is of such a type."""
 
 
 def parse_descriptor(value: object, where: str) -> Descriptor:
@@ -34,7 +35,8 @@ def parse_descriptor(value: object, where: str) -> Descriptor:
     if urls is not None and not (isinstance(urls, list) and all(isinstance(url, str) for url in urls)):
         raise ManifestInvalid(f"{where}.urls must be a list of URLs")
     try:
-        return Descriptor(media_type, Digest.parse(digest), size, foreign=bool(urls))
+        foreign = bool(urls) or media_type in FOREIGN_LAYERS
+        return Descriptor(media_type, Digest.parse(digest), size, foreign)
     except DigestInvalid as error:
         raise ManifestInvalid(f"{where}.digest: {error.message}") from error
 

@@ -14,6 +14,9 @@ from registry.content import strict_json
 MEDIA_TYPES = frozenset({"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"})
 """What the config of an image is called; anything else belongs to an artifact, and may be anything."""
 
+LARGEST = 8 * 1024 * 1024
+"""In bytes; docker and containerd refuse a larger one."""
+
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 

@@ -22,6 +22,11 @@ def is_host(text: str) -> bool:
     return _HOST.fullmatch(text) is not None and len(text) <= 255
 
 
+def host_in_name(host: str) -> str:
+    """What stands for `HOST[:PORT]` where it is a part of a repository's name, in which a colon cannot stand."""
+    return host.replace(":", "-")
+
+
 @dataclass(frozen=True, slots=True)
 class ImageReference:
     """An image by its name; `host` is empty if none was written."""

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from registry.content import catalog, keyspace, mediatypes
+from registry.content import catalog, keyspace
 from registry.content.blob_store import BlobStore
 from registry.content.catalog import View
 from registry.content.descriptors import Descriptor
@@ -236,8 +236,7 @@ class Registry:
         return await self._manifests.has(name, child.digest) or await self.blobs.has(name, child.digest)
 
     async def _may_use(self, name: RepositoryName, blob: Descriptor) -> bool:
-        foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
-        return (foreign and self.rules.allow_foreign_layers) or await self.blobs.has(name, blob.digest)
+        return (blob.foreign and self.rules.allow_foreign_layers) or await self.blobs.has(name, blob.digest)
 
     async def _remove_tags(
         self, name: RepositoryName, digest: Digest, tags: Sequence[Tag], *, unless_there: bool = False

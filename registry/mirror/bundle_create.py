@@ -1,7 +1,7 @@
 """Makes a bundle out of images that lie in one or more places. Knows in which order; not where the places are."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from registry.mirror.archive import Parts
 from registry.mirror.bundle_base import Base
 from registry.mirror.bundle_output import PartialFiles
 from registry.mirror.bundle_writer import BundleWriter, whole_entries
-from registry.mirror.copy import Copying, Options
+from registry.mirror.copy import Copying, Options, each
 from registry.mirror.progress import Event, Report, Wanted
 from registry.mirror.seekable_zstd import Output, ZstdOutput
 
@@ -68,9 +68,4 @@ async def fill(
         report(event)
 
     for source, images in groups:
-        await Copying(source, writer, replace(options, jobs=1, sparse=True), both).run(_each(images))
-
-
-async def _each(images: Iterable[Wanted]) -> AsyncIterator[Wanted]:
-    for image in images:
-        yield image
+        await Copying(source, writer, replace(options, jobs=1, sparse=True), both).run(each(images))

@@ -6,7 +6,7 @@ nor the place has is left out and named, and does not stop the others.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown, DigestInvalid, SizeInvalid
@@ -15,7 +15,7 @@ from registry.content.names import RepositoryName, Tag
 from registry.content.places import Target
 from registry.mirror.archive import ArchiveInvalid
 from registry.mirror.bundle_reader import Bundle, contents
-from registry.mirror.copy import Copying, Options
+from registry.mirror.copy import Copying, Options, each
 from registry.mirror.layout_files import blob_name
 from registry.mirror.progress import Report, Tally, Wanted
 
@@ -54,23 +54,18 @@ async def load(
     """
     await asyncio.to_thread(deque, contents(bundle), 0)  # nothing is begun with a bundle whose manifests lie
     unseen = _Arriving(bundle, *into)
-    tally = await Copying(bundle.layout, unseen, options, report).run(_each(images))
+    tally = await Copying(bundle.layout, unseen, options, report).run(each(images))
     if unseen.damaged:
         raise ArchiveInvalid("; ".join(unseen.damaged))
     if options.dry_run:
         return tally
     failed = {failure.image for failure in tally.failed}
     shown = Copying(bundle.layout, _Arriving(bundle, *into, visible=True), options)
-    after = await shown.run(_each(image for image in images if image not in failed))
+    after = await shown.run(each(image for image in images if image not in failed))
     tally.failed += after.failed
     tally.images_done = after.images_done
     tally.manifests_copied = after.manifests_copied
     return tally
-
-
-async def _each(images: Iterable[Wanted]) -> AsyncIterator[Wanted]:
-    for image in images:
-        yield image
 
 
 class _Arriving:

@@ -163,5 +163,4 @@ def _graph(bundle: Bundle, digest: Digest) -> Iterator[tuple[Digest, Manifest]]:
 
 
 def _is_elsewhere(bundle: Bundle, blob: Descriptor) -> bool:
-    foreign = blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
-    return foreign and bundle.files.blob_size(blob.digest) is None
+    return blob.foreign and bundle.files.blob_size(blob.digest) is None

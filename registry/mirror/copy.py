@@ -10,7 +10,7 @@ but the manifests on the way from an image down to the blobs that are being copi
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -202,7 +202,7 @@ class Copying:
             try:
                 how = await self._bring(walk.image, blob)
             except BlobUnknown:
-                if not _is_foreign(blob):
+                if not blob.foreign:
                     raise
                 how = "there"  # its home is elsewhere, and the source does not have it either
         walk.size += blob.size if how == "copied" else 0
@@ -260,8 +260,10 @@ def _is_manifest(child: Descriptor) -> bool:
     return child.media_type in mediatypes.MANIFESTS
 
 
-def _is_foreign(blob: Descriptor) -> bool:
-    return blob.foreign or blob.media_type in mediatypes.FOREIGN_LAYERS
+async def each(images: Iterable[Wanted]) -> AsyncIterator[Wanted]:
+    """Images that are known beforehand, as `Copying.run` takes them."""
+    for image in images:
+        yield image
 
 
 async def _all(work: Sequence[Coroutine[None, None, A]]) -> list[A]:

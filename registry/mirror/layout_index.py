@@ -9,22 +9,22 @@ import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from registry.content import mediatypes, strict_json
+from registry.content import image_config, mediatypes, strict_json
 from registry.content.descriptors import Descriptor, parse_annotations, parse_descriptor
 from registry.content.digest import Digest
 from registry.content.errors import ContentError
-from registry.content.image_references import ImageReference
+from registry.content.image_references import ImageReference, host_in_name
 from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.mirror.archive import ArchiveInvalid
+from registry.mirror.layout_files import blob_name
 
 LAYOUT = "oci-layout"
 INDEX = "index.json"
 LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 LARGEST_INDEX = 32 * 1024 * 1024
 DOCKER_INDEX = "manifest.json"
-_RUNNABLE = frozenset({"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"})
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME = "io.containerd.image.name"
 
@@ -84,26 +84,22 @@ def parse_ref_name(text: str) -> tuple[RepositoryName | None, Reference]:
 
 def repository_of(image: ImageReference) -> RepositoryName:
     """The repository of an image where its host is part of the name. Raises `NameInvalid`."""
-    host = image.host.replace(":", "-")  # a colon cannot stand in one
-    return RepositoryName.parse(f"{host}/{image.name}" if host else image.name)
+    return RepositoryName.parse(f"{host_in_name(image.host)}/{image.name}" if image.host else image.name)
 
 
 class IndexEntries:
     """The entries of an `index.json` that is being made."""
 
-    def __init__(self, known: Sequence[Named] = ()) -> None:
+    def __init__(self) -> None:
         self._named: dict[tuple[RepositoryName, Reference], Mapping[str, object]] = {}
         self._children: set[tuple[RepositoryName, Digest]] = set()
         self._images: dict[Digest, Manifest] = {}
-        for one in known:
-            if one.name is not None:
-                self._named[one.name, one.reference] = _entry(one.name, one.reference, one.descriptor)
 
     def add(self, name: RepositoryName, manifest: StoredManifest, tags: Sequence[Tag]) -> None:
         """Enter a manifest under its tags, or its digest. Raises `ManifestInvalid`."""
         parsed = parse_manifest(manifest.data, manifest.media_type)
         self._children.update((name, child.digest) for child in parsed.manifests)
-        if parsed.config is not None and parsed.config.media_type in _RUNNABLE:
+        if parsed.config is not None and parsed.config.media_type in image_config.MEDIA_TYPES:
             self._images[manifest.digest] = parsed
         descriptor = Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
         for reference in tags or (manifest.digest,):
@@ -132,9 +128,7 @@ class IndexEntries:
                 tags.setdefault(digest, []).append(f"{name}:{reference}")
         documents = []
         for digest, names in sorted(tags.items()):
-            config, *layers = (
-                f"blobs/{blob.digest.algorithm}/{blob.digest.encoded}" for blob in self._images[digest].blobs
-            )
+            config, *layers = (blob_name(blob.digest) for blob in self._images[digest].blobs)
             documents.append({"Config": config, "RepoTags": sorted(names), "Layers": layers})
         return json.dumps(documents, separators=(",", ":")).encode()
 
@@ -152,8 +146,8 @@ def _entry(
     name: RepositoryName,
     reference: Reference,
     descriptor: Descriptor,
-    artifact_type: str | None = None,
-    subject: Descriptor | None = None,
+    artifact_type: str | None,
+    subject: Descriptor | None,
 ) -> Mapping[str, object]:
     mark = "@" if isinstance(reference, Digest) else ":"
     return {

@@ -1,4 +1,4 @@
-"""Platforms: which images of an index somebody wants. Knows the platform object of a descriptor, and no place.
+"""Platforms: which images of an index somebody wants. Knows what descriptors and configs say of it, and no place.
 
 Sources: image-spec, image-index.md; buildkit's attestation storage, for what an index says of itself.
 """
@@ -10,6 +10,7 @@ from typing import Self
 from registry.content import strict_json
 from registry.content.descriptors import Descriptor
 from registry.content.errors import ManifestUnknown
+from registry.content.image_config import ImageConfig
 
 _ATTESTS = "vnd.docker.reference.digest"
 """The annotation in which a descriptor of attestations says for which image they are."""
@@ -66,6 +67,12 @@ def chosen(data: bytes, children: Sequence[Descriptor], wanted: Sequence[Platfor
         for child, entry, platform in zip(children, entries, found, strict=True)
         if str(child.digest) in taken or (platform is None and _attested(entry) in {None, *taken})
     )
+
+
+def platform_of(config: ImageConfig) -> Platform | None:
+    """For what an image is, by its config; None if that does not say."""
+    known = config.os and config.architecture
+    return Platform(config.os, config.architecture, config.variant) if known else None
 
 
 def platforms(data: bytes, children: Sequence[Descriptor]) -> Sequence[Platform | None]:

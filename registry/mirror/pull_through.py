@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from registry.content import strict_json
+from registry.content import image_config
 from registry.content.digest import Digest
 from registry.content.errors import (
     ManifestInvalid,
@@ -22,6 +22,7 @@ from registry.content.errors import (
     PlaceUnavailable,
     TagImmutable,
 )
+from registry.content.image_config import parse_image_config
 from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
@@ -32,7 +33,7 @@ from registry.mirror.blob_fetching import BlobFetching
 from registry.mirror.companions import Companions
 from registry.mirror.memory import Memory
 from registry.mirror.mirrored_place import MirroredPlace
-from registry.mirror.platforms import Platform
+from registry.mirror.platforms import Platform, platform_of
 from registry.mirror.shared_work import SharedWork
 from storage_backends.sendable import blocks_of
 
@@ -41,7 +42,6 @@ _MOST_REFERRERS = 1000
 _MOST_LISTS = 64
 _LONG_LIST = 20_000
 """Tags; a longer list is not remembered, for the memory that it takes."""
-_MAX_CONFIG = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class PullThrough:
         if not self._rules.platforms:
             return
         config = parse_manifest(stored.data, stored.media_type).config
-        if config is None or not config.media_type.endswith(_IMAGE_CONFIGS) or config.size > _MAX_CONFIG:
+        if config is None or config.media_type not in image_config.MEDIA_TYPES or config.size > image_config.LARGEST:
             return
         await self._blobs.fetch(place, name, config.digest)
         opened = await self._local.blobs.open(name, config.digest)
@@ -187,7 +187,8 @@ class PullThrough:
             data = b"".join([block async for block in blocks_of(opened)])
         finally:
             opened.close()
-        platform = _platform(data)
+        parsed = parse_image_config(data)
+        platform = platform_of(parsed) if parsed is not None else None
         if platform is not None and not any(wanted.covers(platform) for wanted in self._rules.platforms):
             raise NotMirrored(
                 f"{name}@{stored.digest} is an image for {platform}; only those for"
@@ -206,20 +207,3 @@ class PullThrough:
             return await self._local.tags(name, after, limit)
         except NameUnknown:
             raise error from None
-
-
-_IMAGE_CONFIGS = ("container.image.v1+json", "oci.image.config.v1+json")
-
-
-def _platform(config: bytes) -> Platform | None:
-    """For which platform an image is, by its config."""
-    try:
-        document = strict_json.loads(config)
-    except strict_json.JSONInvalid:
-        return None
-    if not isinstance(document, dict):
-        return None
-    os, architecture, variant = (document.get(member) for member in ("os", "architecture", "variant"))
-    if not isinstance(os, str) or not isinstance(architecture, str):
-        return None
-    return Platform(os, architecture, variant if isinstance(variant, str) else "")

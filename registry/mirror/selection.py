@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from registry.content.image_references import host_in_name
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.versions import VersionRange, newest
 from registry.name_patterns import NamePattern
@@ -88,7 +89,7 @@ class Naming:
 
     def target(self, host: str, name: RepositoryName) -> RepositoryName:
         """The name of a repository of `host` at the target. Raises `NameInvalid`."""
-        values = {"name": name, "base": name.rpartition("/")[2], "host": host.replace(":", "-").lower()}
+        values = {"name": name, "base": name.rpartition("/")[2], "host": host_in_name(host).lower()}
         return RepositoryName.parse(_PLACEHOLDER.sub(lambda match: values[match[1]], self.template))
 
 
