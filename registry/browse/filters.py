@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from registry.cleanup.filters import FilterInvalid, Label, has_label, parse_label, parse_truth
+from registry.cleanup.filters import FilterInvalid, Label, by_kind, has_label, parse_label, parse_truth
 
 _KINDS = ("before", "since", "label", "reference", "dangling")
 _PIECE = re.compile(r"(\*+)|\[(\^?)([^\]\\]+)\]|\\(.)|([^\[\\])", re.DOTALL)
@@ -35,16 +35,7 @@ class Filters:
 
 def parse_filters(texts: Sequence[str]) -> Filters:
     """Read filters as they stand on a command line. Raises `FilterInvalid`."""
-    found: dict[str, list[str]] = {kind: [] for kind in _KINDS}
-    for text in texts:
-        kind, equals, value = text.partition("=")
-        if not equals or kind not in _KINDS:
-            raise FilterInvalid(f"{text!r} is no filter; there are {', '.join(f'{name}=' for name in _KINDS)}")
-        if not value:
-            raise FilterInvalid(f"{text!r} names nothing")
-        found[kind].append(value)
-    if len(found["dangling"]) > 1:
-        raise FilterInvalid("dangling= can be given once")
+    found = by_kind(texts, _KINDS, once=("dangling",))
     return Filters(
         found["before"],
         found["since"],

@@ -14,7 +14,6 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
 
 
 class StorageUsage:
@@ -71,7 +70,5 @@ class StorageUsage:
                     yield [size for size in await side_by_side(self._backend, self._size, dead) if size]
 
     async def _size(self, digest: Digest) -> int:
-        try:
-            return (await self._backend.stat(keyspace.blob(digest))).size
-        except NotFound:
-            return 0  # a foreign layer, or one that is missing
+        info = await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+        return info.size if info is not None else 0  # a foreign layer, or one that is missing

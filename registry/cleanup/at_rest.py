@@ -4,17 +4,15 @@ The kernel may still hold in memory what the disk has lost, so it is told to for
 afterwards, so that reading everything once does not push out what clients pull.
 """
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from registry.content.digest import Digest, Hasher
+from registry.content.verifying import take
 from storage_backends.base import StorageBackend
 from storage_backends.sendable import FileRegion, Sendable, blocks_of
 
-_SMALL = 64 * 1024
-"""What is hashed sooner than a thread is entered."""
 Took = Callable[[int], Awaitable[None]]
 """Is told after each block how many bytes it had, and may take its time."""
 
@@ -27,10 +25,7 @@ async def digest_at_rest(backend: StorageBackend, key: str, algorithm: str, took
         _forget(opened)
         async with aclosing(blocks_of(opened)) as blocks:
             async for block in blocks:
-                if len(block) > _SMALL:
-                    await asyncio.to_thread(hasher.update, memoryview(block))
-                else:
-                    hasher.update(memoryview(block))
+                await take(hasher, block)
                 _forget(opened, hasher.offset - len(block), len(block))
                 await took(len(block))
     finally:

@@ -15,7 +15,6 @@ from registry.content.digest import Digest
 from registry.content.pull_times import INEXACT_SECONDS, PullTimes
 from registry.name_patterns import NamePattern
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,9 @@ class Eviction:
                 await self._step()
 
     async def _size(self, digest: Digest) -> int:
-        try:
-            return (await self._backend.stat(keyspace.blob(digest))).size
-        except NotFound:
-            return 0  # it was never asked for
-        finally:
-            await self._step()
+        info = await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+        await self._step()
+        return info.size if info is not None else 0  # it was never asked for
 
 
 def _contents(found: Inventory, root: Digest) -> frozenset[Digest]:

@@ -5,7 +5,7 @@ Several of one kind have to fit all, as with docker; of several `repository` and
 
 import re
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,18 +57,7 @@ class Filters:
 
 def parse_filters(texts: Sequence[str], now: Callable[[], float] = time.time) -> Filters:
     """Read filters as they stand on a command line. Raises `FilterInvalid`."""
-    found: dict[str, list[str]] = {kind: [] for kind in _KINDS}
-    for text in texts:
-        kind, equals, value = text.partition("=")
-        if not equals or kind not in _KINDS:
-            names = ", ".join(f"{name}=" for name in _KINDS)
-            raise FilterInvalid(f"{text!r} is no filter; there are {names}")
-        if not value:
-            raise FilterInvalid(f"{text!r} names nothing")
-        found[kind].append(value)
-    for kind in ("until", "dangling"):
-        if len(found[kind]) > 1:
-            raise FilterInvalid(f"{kind}= can be given once")
+    found = by_kind(texts, _KINDS, once=("until", "dangling"))
     return Filters(
         until=parse_until(found["until"][0], now()) if found["until"] else None,
         labels=[parse_label(text) for text in found["label"]],
@@ -77,6 +66,23 @@ def parse_filters(texts: Sequence[str], now: Callable[[], float] = time.time) ->
         tags=[_pattern("tag", text) for text in found["tag"]],
         dangling=parse_truth(found["dangling"][0]) if found["dangling"] else None,
     )
+
+
+def by_kind(texts: Sequence[str], kinds: Sequence[str], once: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """The values of each of these kinds of filters, of some of them one at most. Raises `FilterInvalid`."""
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
+    for text in texts:
+        kind, equals, value = text.partition("=")
+        if not equals or kind not in kinds:
+            names = ", ".join(f"{name}=" for name in kinds)
+            raise FilterInvalid(f"{text!r} is no filter; there are {names}")
+        if not value:
+            raise FilterInvalid(f"{text!r} names nothing")
+        found[kind].append(value)
+    for kind in once:
+        if len(found[kind]) > 1:
+            raise FilterInvalid(f"{kind}= can be given once")
+    return found
 
 
 def parse_until(text: str, now: float) -> float:

@@ -15,7 +15,6 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
 
 _BATCH = 64
 
@@ -57,8 +56,8 @@ class Freeing:
 
     async def _look_at_links(self, name: str) -> None:
         async def is_fresh(entry: Entry) -> bool:
-            found = await self._modified_and_size(entry.key)
-            return found is not None and (found[0] >= self._since or name in self.held)
+            found = await repositories.stat_if_there(self._backend, entry.key)
+            return found is not None and (found.modified >= self._since or name in self.held)
 
         links = repositories.by_digest(self._backend, keyspace.layers(name), "/link")
         async for batch in batches(self._backend, links, _BATCH):
@@ -74,17 +73,10 @@ class Freeing:
         for digest in _contents(image):
             if digest not in self._needed:
                 self._needed.add(digest)  # it is counted once
-                found = await self._modified_and_size(keyspace.blob(digest))
-                if found is not None and found[0] < self._since:
-                    total += found[1]
+                found = await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+                if found is not None and found.modified < self._since:
+                    total += found.size
         return total
-
-    async def _modified_and_size(self, key: str) -> tuple[float, int] | None:
-        try:
-            info = await self._backend.stat(key)
-        except NotFound:
-            return None
-        return info.modified, info.size
 
 
 def _contents(image: Image) -> Iterator[Digest]:

@@ -23,12 +23,9 @@ from registry.content.immutable_tags import Covers, nothing
 from registry.content.leases import Collector, storage_time
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
-from storage_backends.errors import NotFound
 
 WORK = "gc"
 """What `due` calls it."""
-
-
 _MOST_NOTES = 100
 
 
@@ -104,11 +101,10 @@ class Collection:
             yield self.collected
             if not self._options.dry_run:
                 await self._collector.beat()
+        self.collected.stage = "done"
         if not self._options.dry_run:
-            self.collected.stage = "done"
             await self._collector.end(str(self.collected))
             await done(self._backend, WORK, {**self._progress(), "notes": self.collected.notes[:_MOST_NOTES]})
-        self.collected.stage = "done"
         yield self.collected
 
     def _progress(self) -> dict[str, object]:
@@ -198,16 +194,14 @@ class Collection:
                 # what lies in the wrong shard would be condemned where no writer looks
                 if digest is not None and digest.encoded.startswith(shard) and digest not in marker.marked.needed
             ]
-            for digest, info in zip(unneeded, await side_by_side(self._backend, self._stat, unneeded), strict=True):
+            infos = await side_by_side(self._backend, self._blob, unneeded)
+            for digest, info in zip(unneeded, infos, strict=True):
                 if info is not None and info.modified < self._now - self._options.grace:
                     yield digest, info
             await self._pace.rest()
 
-    async def _stat(self, digest: Digest) -> ObjectInfo | None:
-        try:
-            return await self._backend.stat(keyspace.blob(digest))
-        except NotFound:
-            return None  # an empty directory
+    async def _blob(self, digest: Digest) -> ObjectInfo | None:
+        return await repositories.stat_if_there(self._backend, keyspace.blob(digest))
 
     async def _remove(self, shard: str, doomed: Mapping[Digest, Doomed]) -> AsyncIterator[None]:
         if not doomed:

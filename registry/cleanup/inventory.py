@@ -171,11 +171,10 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
     async def image(entry: repositories.Entry) -> Image | None:
         if entry.digest is None:
             return None
-        try:
-            pushed = (await backend.stat(entry.key)).modified
-        except NotFound:
+        link = await repositories.stat_if_there(backend, entry.key)
+        if link is None:
             return None  # deleted meanwhile, or what a deletion has left of it
-        found = await _image(backend, name, entry.digest, pushed, tuple(tags.get(entry.digest, ())))
+        found = await _image(backend, name, entry.digest, link.modified, tuple(tags.get(entry.digest, ())))
         return found if whole else replace(found, manifest=None)
 
     images: dict[Digest, Image] = {}
@@ -231,11 +230,8 @@ async def _config(backend: StorageBackend, digest: Digest) -> bytes:
 
 async def _tags(backend: StorageBackend, name: str, step: Step) -> AsyncIterator[tuple[str, Digest]]:
     async def named(tag: str) -> tuple[str, Digest | None]:
-        key = f"{keyspace.tags(name)}{tag}/current/link"
-        try:
-            return tag, repositories.parsed((await backend.get(key)).data.decode("ascii", "replace"))
-        except NotFound:
-            return tag, None
+        link = await repositories.get_if_there(backend, keyspace.tag_current(name, tag))
+        return tag, repositories.parsed(link.data.decode("ascii", "replace")) if link is not None else None
 
     names = repositories.children(backend, keyspace.tags(name))
     async for batch in batches(backend, names, _BATCH):
@@ -265,10 +261,8 @@ def _packed(digest: Digest) -> bytes:
 
 
 async def _bytes(backend: StorageBackend, key: str) -> bytes | None:
-    try:
-        return (await backend.get(key)).data
-    except NotFound:
-        return None
+    found = await repositories.get_if_there(backend, key)
+    return found.data if found is not None else None
 
 
 def _parsed(data: bytes, media_type: str | None) -> Manifest | None:

@@ -4,13 +4,12 @@ more, what is kept of empty repositories.
 Nobody ever relies on any of it, so it goes without the collector's protocol.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from registry.cleanup import repositories
 from registry.content import keyspace, paging
 from registry.content.side_by_side import batches
 from storage_backends.base import ObjectInfo, StorageBackend
-from storage_backends.errors import NotFound
 
 
 class Leftovers:
@@ -32,7 +31,7 @@ class Leftovers:
             prefix = f"{keyspace.repository(name)}_uploads/"
             async for session in repositories.children(self._backend, prefix):
                 keys = [key async for key in paging.keys(self._backend, f"{prefix}{session}/")]
-                found = [info for key in keys if (info := await self._stat(key)) is not None]
+                found = await self._infos(keys)
                 if found and max(info.modified for info in found) < self._now - lifetime:
                     removed += 1
                     await self._delete(keys)
@@ -43,9 +42,8 @@ class Leftovers:
         tag. What a tag names now is no history.
         """
         async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
-            prefix = f"{keyspace.repository(name)}_manifests/tags/"
-            async for tag in repositories.children(self._backend, prefix):
-                yield await self._forget_history(f"{prefix}{tag}/", kept, since)
+            async for tag in repositories.children(self._backend, keyspace.tags(name)):
+                yield await self._forget_history(name, tag, kept, since)
 
     async def trash(self, since: float) -> AsyncIterator[int]:
         """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many, some
@@ -53,8 +51,7 @@ class Leftovers:
         """
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
             async for keys in batches(self._backend, paging.keys(self._backend, keyspace.trash(name)), 100):
-                found = [info for key in keys if (info := await self._stat(key)) is not None]
-                old = [info.key for info in found if info.modified < since]
+                old = [info.key for info in await self._infos(keys) if info.modified < since]
                 await self._delete(old)
                 yield len(old)
 
@@ -62,29 +59,26 @@ class Leftovers:
         """Remove what we keep of repositories in which nothing is left, one after the other."""
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
             if not await repositories.exists(self._backend, name):
-                await self._delete([f"{keyspace.OWN_REPOSITORIES}{name}/_referrers_complete"])
+                await self._delete([keyspace.referrers_complete(name)])
             yield
 
-    async def _forget_history(self, prefix: str, kept: int, since: float) -> int:
-        entries = [entry async for entry in repositories.by_digest(self._backend, f"{prefix}index/", "/link")]
+    async def _forget_history(self, name: str, tag: str, kept: int, since: float) -> int:
+        index = keyspace.tag_indexes(name, tag)
+        entries = [entry async for entry in repositories.by_digest(self._backend, index, "/link")]
         if len(entries) <= kept + 1:
             return 0
-        try:
-            current = (await self._backend.get(f"{prefix}current/link")).data.decode("ascii", "replace")
-        except NotFound:
+        current = await repositories.get_if_there(self._backend, keyspace.tag_current(name, tag))
+        if current is None:
             return 0  # no tag
-        past = [entry.key for entry in entries if str(entry.digest) != current]
-        found = [info for key in past if (info := await self._stat(key)) is not None]
-        found.sort(key=lambda info: info.modified, reverse=True)
+        past = [entry.key for entry in entries if str(entry.digest).encode() != current.data]
+        found = sorted(await self._infos(past), key=lambda info: info.modified, reverse=True)
         old = [info.key for info in found[kept:] if info.modified < since]
         await self._delete(old)
         return len(old)
 
-    async def _stat(self, key: str) -> ObjectInfo | None:
-        try:
-            return await self._backend.stat(key)
-        except NotFound:
-            return None
+    async def _infos(self, keys: Iterable[str]) -> list[ObjectInfo]:
+        """Of those that are there."""
+        return [info for key in keys if (info := await repositories.stat_if_there(self._backend, key)) is not None]
 
     async def _delete(self, keys: list[str]) -> None:
         if keys and not self._dry_run:

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from registry.cleanup import hit, inventory, repositories
 from registry.cleanup.findings import Collect, Finding, Kind, Repair, Write
 from registry.cleanup.inventory import Image, Inventory
-from registry.content import keyspace, mediatypes, paging
+from registry.content import keyspace, paging
 from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, is_tag
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend, StoredObject
-from storage_backends.errors import NotFound
 
 _KNOWN = re.compile(
     r"_layers/sha(256|512)/[0-9a-f]+/link"
@@ -101,7 +100,7 @@ class Look:
         needed: dict[Digest, list[tuple[Image, Descriptor]]] = {}
         for image in images:
             for blob in image.manifest.blobs if image.manifest else ():
-                if not blob.foreign and blob.media_type not in mediatypes.FOREIGN_LAYERS:
+                if not blob.foreign:
                     needed.setdefault(blob.digest, []).append((image, blob))
         digests = list(needed)
         for digest, sizes in zip(digests, await side_by_side(self._backend, self._blob, digests), strict=True):
@@ -179,12 +178,11 @@ class Look:
         return False
 
     async def _tag(self, tag: str) -> None:
-        prefix = f"{keyspace.tags(self._name)}{tag}/"
-        key = f"{prefix}current/link"
-        history = [one async for one in repositories.by_digest(self._backend, f"{prefix}index/", "/link")]
+        key, index = keyspace.tag_current(self._name, tag), keyspace.tag_indexes(self._name, tag)
+        history = [one async for one in repositories.by_digest(self._backend, index, "/link")]
         current = await self._get(key)
         if current is None:
-            await self._history_alone(prefix, history)
+            await self._history_alone(tag, history)
             return
         for entry in history:
             if entry.digest is not None:
@@ -216,14 +214,14 @@ class Look:
             "broken tag", key, f"the link of tag {tag} {state}", advice, images=[f"{self._name}:{tag}"], repair=repair
         )
 
-    async def _history_alone(self, prefix: str, history: Sequence[repositories.Entry]) -> None:
+    async def _history_alone(self, tag: str, history: Sequence[repositories.Entry]) -> None:
         for entry in history:
             info = await self._stat(entry.key)
             if info is not None and info.modified < self._since:
                 self._add(
                     "history without tag",
                     entry.key,
-                    f"{prefix.rstrip('/').rpartition('/')[2]} is no tag any more, but its history is left",
+                    f"{tag} is no tag any more, but its history is left",
                     "nothing is lost; push the image again if the tag should be there",
                 )
 
@@ -240,16 +238,10 @@ class Look:
                     yield key
 
     async def _get(self, key: str) -> StoredObject | None:
-        try:
-            return await self._backend.get(key)
-        except NotFound:
-            return None
+        return await repositories.get_if_there(self._backend, key)
 
     async def _stat(self, key: str) -> ObjectInfo | None:
-        try:
-            return await self._backend.stat(key)
-        except NotFound:
-            return None
+        return await repositories.stat_if_there(self._backend, key)
 
     def _add(
         self, kind: Kind, key: str, what: str, advice: str, *, images: Sequence[str] = (), repair: Repair | None = None

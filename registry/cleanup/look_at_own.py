@@ -9,7 +9,6 @@ from registry.cleanup.inventory import Inventory
 from registry.content import keyspace, mediatypes, paging
 from registry.content.digest import Digest
 from storage_backends.base import StorageBackend, StoredObject
-from storage_backends.errors import NotFound
 
 _REPAIR = "repair it with `cargohold fsck --repair`"
 
@@ -33,7 +32,7 @@ class LookAtOwn:
             pair = await self._referrer(key)
             if pair is not None:
                 entered.add(pair)
-        if await self._get(f"{keyspace.OWN_REPOSITORIES}{name}/_referrers_complete") is not None:
+        if await self._get(keyspace.referrers_complete(name)) is not None:
             self._missing(entered)
 
     async def _media_type(self, entry: repositories.Entry) -> None:
@@ -94,10 +93,7 @@ class LookAtOwn:
             )
 
     async def _get(self, key: str) -> StoredObject | None:
-        try:
-            return await self._backend.get(key)
-        except NotFound:
-            return None
+        return await repositories.get_if_there(self._backend, key)
 
 
 def _describes(data: bytes, digest: Digest) -> bool:

@@ -19,7 +19,6 @@ from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
 
 _LISTS = ("layers", "blobs", "manifests")
 _ANY_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -64,7 +63,6 @@ class Marked:
     repositories: int = 0
     manifests: int = 0
     links: int = 0
-    dead_links: int = 0
     held: list[str] = field(default_factory=list)
     """Why some repositories keep everything, in words."""
 
@@ -122,7 +120,6 @@ class Marker:
                     self.marked.needed.add(entry.digest)
                 else:
                     self.marked.condemn(entry.digest, entry.key)
-                    self.marked.dead_links += 1
             yield
         if not whole:
             self.marked.held.append(f"{name} has manifests that are damaged or missing: all of its blobs are kept")
@@ -147,30 +144,20 @@ class Marker:
                 yield entry
 
     async def _is_fresh(self, entry: Entry) -> bool:
-        try:
-            return (await self._backend.stat(entry.key)).modified >= self._since
-        except NotFound:
-            return False  # an empty directory
+        info = await repositories.stat_if_there(self._backend, entry.key)
+        return info is not None and info.modified >= self._since
 
     async def _references(self, entry: Entry) -> list[Digest] | None:
         """The manifest itself and what it names; None if that cannot be told."""
         digest = entry.digest
         if digest is None:
             return None
-        try:
-            data = (await self._backend.get(keyspace.blob(digest))).data
-        except NotFound:
-            return None if await self._is_there(entry.key) else []
-        if Digest.of(data, digest.algorithm) != digest:
+        found = await repositories.get_if_there(self._backend, keyspace.blob(digest))
+        if found is None:
+            return [] if await repositories.stat_if_there(self._backend, entry.key) is None else None
+        if Digest.of(found.data, digest.algorithm) != digest:
             return None
-        return [digest, *references(data)]
-
-    async def _is_there(self, key: str) -> bool:
-        try:
-            await self._backend.stat(key)
-        except NotFound:
-            return False
-        return True
+        return [digest, *references(found.data)]
 
     async def _about_manifests(self, name: str) -> None:
         """What we keep of manifests, without the manifest."""

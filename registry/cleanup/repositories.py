@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
-from storage_backends.base import StorageBackend
-from storage_backends.errors import InvalidKey
+from storage_backends.base import ObjectInfo, StorageBackend, StoredObject
+from storage_backends.errors import InvalidKey, NotFound
 from storage_backends.keys import check_key
 
 
@@ -56,6 +56,22 @@ async def by_digest(backend: StorageBackend, prefix: str, end: str) -> AsyncIter
     async for algorithm in children(backend, prefix):
         async for encoded in children(backend, f"{prefix}{algorithm}/"):
             yield Entry(f"{prefix}{algorithm}/{encoded}{end}", parsed(f"{algorithm}:{encoded}"))
+
+
+async def stat_if_there(backend: StorageBackend, key: str) -> ObjectInfo | None:
+    """What the storage knows of an object; None if it is gone, or only a directory is left of it."""
+    try:
+        return await backend.stat(key)
+    except NotFound:
+        return None
+
+
+async def get_if_there(backend: StorageBackend, key: str) -> StoredObject | None:
+    """A small object; None as with `stat_if_there`."""
+    try:
+        return await backend.get(key)
+    except NotFound:
+        return None
 
 
 async def exists(backend: StorageBackend, name: str) -> bool:

@@ -24,6 +24,14 @@ async def exactly(size: int, blocks: AsyncIterator[bytes]) -> AsyncGenerator[byt
         raise SizeInvalid(f"the blob has {total} bytes instead of {size}")
 
 
+async def take(hasher: Hasher, block: bytes) -> None:
+    """Hash the next block; off the event loop, unless it is small."""
+    if len(block) > _SMALL:
+        await asyncio.to_thread(hasher.update, memoryview(block))
+    else:
+        hasher.update(memoryview(block))
+
+
 async def verified(digest: Digest, size: int, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The blocks, if they have the digest and size. Raises `SizeInvalid`, and `DigestInvalid` *before* the last block:
     whoever got all of them got the right ones.
@@ -33,10 +41,7 @@ async def verified(digest: Digest, size: int, blocks: AsyncIterator[bytes]) -> A
     async for block in exactly(size, blocks):
         if held is not None:
             yield held
-        if len(block) > _SMALL:
-            await asyncio.to_thread(hasher.update, memoryview(block))
-        else:
-            hasher.update(memoryview(block))
+        await take(hasher, block)
         held = block
     if hasher.digest() != digest:
         raise DigestInvalid(f"the bytes of {digest} have the digest {hasher.digest()}", {"digest": str(digest)})
