@@ -27,7 +27,7 @@ from registry.content.places import Source
 from registry.content.versions import VersionRange
 from registry.mirror.copy import Options
 from registry.mirror.errors import MirrorError
-from registry.mirror.layout_files import open_layout
+from registry.mirror.layout_files import AS_PLACE, open_layout
 from registry.mirror.oci_layout import OciLayout
 from registry.mirror.platforms import Platform
 from registry.mirror.progress import Report
@@ -42,7 +42,6 @@ from registry.name_patterns import NamePattern
 _log = logging.getLogger(__name__)
 STORAGE = "storage"
 """As a source: our own storage."""
-_LAYOUT = "oci:"
 _PATIENCE = Patience(longest_wait=300.0)
 """Nobody waits for it: a registry that asks for a pause gets one."""
 
@@ -69,7 +68,7 @@ def check_copy(copy: CopySettings, upstreams: Sequence[UpstreamSettings]) -> Non
     """Raise `ValueError` if the words of a copy mean nothing."""
     host, prefix = target_of(copy.target)
     for place in (copy.source, host):
-        if place and place != STORAGE and not place.startswith(_LAYOUT):
+        if place and place != STORAGE and not place.startswith(AS_PLACE):
             options_for(place, upstreams, _PATIENCE)
     for text in copy.platforms:
         Platform.parse(text)
@@ -146,7 +145,7 @@ class _Places:
             platforms=tuple(map(Platform.parse, copy.platforms)),
             referrers=copy.referrers,
             # of what we hold ourselves, platforms may have been left out before
-            sparse=copy.source == STORAGE or copy.source.startswith(_LAYOUT),
+            sparse=copy.source == STORAGE or copy.source.startswith(AS_PLACE),
             jobs=self._wish.jobs,
             dry_run=self._wish.dry_run,
         )
@@ -156,8 +155,8 @@ class _Places:
         place = copy.source
         if place == STORAGE:
             return "", self._storage()
-        if place.startswith(_LAYOUT):
-            path = Path(copy.source.removeprefix(_LAYOUT))
+        if place.startswith(AS_PLACE):
+            path = Path(copy.source.removeprefix(AS_PLACE))
             files = await asyncio.to_thread(open_layout, path)
             self._stack.callback(files.close)
             return "", await asyncio.to_thread(OciLayout, files, _unnamed(copy, path))

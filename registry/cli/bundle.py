@@ -140,7 +140,7 @@ def inventory(  # noqa: PLR0917  # the command line gives them by name
         async with shown(lambda _: f"{taker.images} images", quiet=quiet):
             async for _ in taker.run():
                 pass
-        return dump_inventory(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), taker.hashes)
+        return dump_inventory(output.moment(time.time()), taker.hashes)
 
     with told():
         data = act(TargetOptions(config, root, url, plain_http), [], take)

@@ -140,7 +140,7 @@ class _Work:
             if self.tally.failed and not self.tally.images_done:
                 making.files.discard()
                 raise Failure(f"no image could be put into it; the first one: {_reason(self.tally)}")
-            created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            created = output.moment(time.time())
             await asyncio.to_thread(making.writer.finish, created, None if key is None else key.sign)
         return making, self.tally
 

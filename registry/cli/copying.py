@@ -22,13 +22,21 @@ def line_at(tally: "Tally", seconds: float, done: int, images: int, failed: int)
 
     size = tally.size_done - tally.size_copied + max(tally.size_moved, tally.size_copied)
     parts = [f"{done}/{images} images", f"{format_size(size)}/{format_size(tally.size)}"]
-    if seconds and tally.size_moved:
-        rate = tally.size_moved / seconds
-        left = max(0, tally.size - size) / rate
-        parts += [f"{format_size(int(rate))}/s", f"{int(left // 60)}:{int(left % 60):02} left"]
+    parts += pace(tally.size_moved, tally.size - size, seconds)
     if failed:
         parts.append(f"{failed} failed")
     return "  ".join(parts)
+
+
+def pace(moved: int, left: int, seconds: float) -> list[str]:
+    """The rate at which bytes were moved, and the time that those which are left take; nothing before it is known."""
+    from config.units import format_size  # noqa: PLC0415  # start-up time
+
+    if not seconds or not moved:
+        return []
+    rate = moved / seconds
+    time_left = int(max(0, left) / rate)
+    return [f"{format_size(int(rate))}/s", f"{time_left // 60}:{time_left % 60:02} left"]
 
 
 def failures(tally: "Tally") -> list[dict[str, str]]:

@@ -1,8 +1,6 @@
 """`cargohold gc`: remove what nobody needs, while everybody goes on pushing."""
 
 import asyncio
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,6 +12,7 @@ import typer
 from registry.cli import output
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
+from registry.cli.showing import Steps
 
 if TYPE_CHECKING:
     from config.checks import Problem
@@ -120,14 +119,11 @@ async def _collect(settings: "Settings", options: "Options", *, quiet: bool) -> 
     from registry.cleanup.gc import Collection  # noqa: PLC0415
 
     work = Collection(build_backend(settings), options, holder())
-    every = 0.2 if sys.stderr.isatty() else 5.0
-    shown = time.monotonic()
+    steps = Steps()
     async for collected in work.run():
-        if not quiet and time.monotonic() - shown >= every:
-            shown = time.monotonic()
-            output.progress(_line(collected))
-    if not quiet and sys.stderr.isatty():
-        output.progress(_line(work.collected), last=True)
+        if not quiet:
+            steps(_line(collected))
+    steps.end()
     return work.collected
 
 

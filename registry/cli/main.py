@@ -40,7 +40,7 @@ Examples:
   cargohold token create --name ci --scope 'team/*:pull,push'
 
 \b
-Exit codes: 0 done, 1 failed, 2 wrong arguments or settings."""
+Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 stopped with Ctrl-C."""
 
 app = typer.Typer(
     help="A self-hosted, private registry for OCI and Docker images.",
@@ -91,7 +91,7 @@ def _global_options(
 
 
 def run() -> None:
-    """Entry point of the console script. Exits with 0, 1 or 2."""
+    """Entry point of the console script. Exits with 0, 1, 2 or 130."""
     try:
         app(prog_name="cargohold")
     except Failure as failure:

@@ -7,7 +7,8 @@ import typer
 
 from registry.cli import output
 from registry.cli.failure import Failure
-from registry.cli.settings_options import ConfigOption, RootOption, load_settings
+from registry.cli.gc import settings_of_storage
+from registry.cli.settings_options import ConfigOption, RootOption
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -30,9 +31,7 @@ def reindex(
       cargohold reindex --root /var/lib/registry --dry-run
       cargohold reindex --config cargohold.yml --json
     """
-    settings = load_settings(config, {"--root": root})
-    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
-        raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
+    settings = settings_of_storage(config, root)
     found = asyncio.run(_reindex(settings, dry_run))
     if as_json:
         rows = [{"name": item.name, "referrers": item.referrers, "removed": item.removed} for item in found]

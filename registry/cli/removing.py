@@ -1,7 +1,6 @@
 """What commands that remove images have in common: they ask, show how far they are, and say what came of it."""
 
 import sys
-import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import typer
 from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.gc import run_gc
+from registry.cli.showing import Steps
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -28,12 +28,10 @@ def ask(warning: str) -> None:
 
 async def removed_images(work: "ImageRemoval") -> "Removed":
     """Do it, and say now and then how far it is."""
-    every = 0.2 if sys.stderr.isatty() else 5.0
-    shown = time.monotonic()
+    steps = Steps()
     async for where in work.run():
-        if time.monotonic() - shown >= every:
-            shown = time.monotonic()
-            output.progress(where)
+        steps(where)
+    steps.end()
     return work.removed
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from registry.cleanup.mend import Holder
     from registry.cleanup.scrub import Damage, Options, Scrubbed
 
-_LAYOUT = "oci:"
 _RateOption = Annotated[
     str,
     typer.Option(
@@ -107,14 +106,14 @@ class _Lost:
 
     @asynccontextmanager
     async def open(self) -> "AsyncIterator[Holder | None]":
-        from registry.mirror.layout_files import open_layout  # noqa: PLC0415  # start-up time
+        from registry.mirror.layout_files import AS_PLACE, open_layout  # noqa: PLC0415  # start-up time
         from registry.mirror.lost_bytes import LostBytes  # noqa: PLC0415
         from registry.mirror.oci_layout import OciLayout  # noqa: PLC0415
 
         if not self.place:
             yield None
-        elif self.place.startswith(_LAYOUT):
-            path = Path(self.place.removeprefix(_LAYOUT))
+        elif self.place.startswith(AS_PLACE):
+            path = Path(self.place.removeprefix(AS_PLACE))
             try:
                 files = open_layout(path)
             except OSError as error:

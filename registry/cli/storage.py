@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
+from registry.cli.copying import pace
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import shown
@@ -134,10 +135,7 @@ def _line(progress: "Progress", seconds: float) -> str:
         f"{progress.objects_done}/{progress.objects} objects",
         f"{format_size(progress.size_done)}/{format_size(progress.size)}",
     ]
-    if seconds and progress.size_copied:
-        rate = progress.size_copied / seconds
-        left = (progress.size - progress.size_done) / rate
-        parts += [f"{format_size(int(rate))}/s", f"{int(left // 60)}:{int(left % 60):02} left"]
+    parts += pace(progress.size_copied, progress.size - progress.size_done, seconds)
     if progress.verified:
         parts.append(f"{progress.verified} verified")
     if progress.failed:

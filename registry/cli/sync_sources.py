@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from config.sync import CopySettings
 
-_LAYOUT = "oci:"
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -61,9 +59,10 @@ def copy_of(text: str, choice: Choice) -> "CopySettings":
     """The copy that a source on the command line means. Raises `Failure`."""
     from config.sync import CopySettings  # noqa: PLC0415  # start-up time
     from registry.app_sync import STORAGE, target_of  # noqa: PLC0415
+    from registry.mirror.layout_files import AS_PLACE  # noqa: PLC0415
 
     source, repository, tags = text, "**", list(choice.tags)
-    if not text.startswith(_LAYOUT):
+    if not text.startswith(AS_PLACE):
         host, rest = target_of(text) if "/" in text else ("", text)
         name, at, digest = rest.partition("@")
         head, colon, tag = name.rpartition(":")

@@ -5,7 +5,6 @@ Blobs lie in the tar in the order in which they came, the index and the manifest
 with the number of blobs and images, by some hundred bytes each, never with their size.
 """
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -155,7 +154,7 @@ def whole_entries(data: RandomBytes) -> list[Entry]:
             if (
                 (entry.name != LAYOUT)
                 if not found
-                else (digest is None or _hash(data, entry, digest) != digest.encoded)
+                else (digest is None or _hash(data, entry, digest.algorithm) != digest)
             ):
                 break
             found.append(entry)
@@ -164,8 +163,8 @@ def whole_entries(data: RandomBytes) -> list[Entry]:
     return found
 
 
-def _hash(data: RandomBytes, entry: Entry, digest: Digest) -> str:
-    state = hashlib.new(digest.algorithm, usedforsecurity=False)
+def _hash(data: RandomBytes, entry: Entry, algorithm: str) -> Digest:
+    hasher = Hasher(algorithm)
     for place in range(entry.offset, entry.offset + entry.size, 1 << 20):
-        state.update(data.pread(place, min(1 << 20, entry.offset + entry.size - place)))
-    return state.hexdigest()
+        hasher.update(memoryview(data.pread(place, min(1 << 20, entry.offset + entry.size - place))))
+    return hasher.digest()

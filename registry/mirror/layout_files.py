@@ -11,6 +11,8 @@ from registry.mirror.archive import ArchiveInvalid, Parts, RandomBytes, parts_of
 from registry.mirror.seekable_zstd import MAGIC, ZstdBytes
 from registry.mirror.tar_index import entries
 
+AS_PLACE = "oci:"
+"""How people name a layout where a place is asked for: `oci:PATH`."""
 _BLOBS = "blobs/"
 _PACKED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x04\x22": "lz4 -d"}
 

@@ -22,6 +22,7 @@ from registry.mirror.upstream_answers import (
     shown,
     told,
     translated,
+    whole,
 )
 from registry.mirror.upstream_auth import Scope, UpstreamAuth, parse_challenges, read_token_answer
 from registry.mirror.upstream_options import UpstreamOptions, new_client
@@ -99,9 +100,8 @@ class UpstreamHttp:
         request.extensions["timeout"] = {**request.extensions["timeout"], "read": self._patience.storing}
         with translated(self.endpoint.host):
             response = await self._client.send(request, stream=True)
-        async with closing(response):
-            await raise_unusable(response, self.endpoint.host)
-            return Answer(response.status_code, response.headers, await read_body(response, SMALL_ANSWER), response.url)
+        await raise_unusable(response, self.endpoint.host)
+        return await whole(response)
 
     async def patiently(self, work: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Do `work`, and again if the registry cannot do it now, as often and as late as `Patience` allows."""
