@@ -23,6 +23,10 @@ class Clock:
         """Some days go by."""
         self.now += days * DAY
 
+    def let_grace_pass(self) -> None:
+        """From now on nothing that is there is young any more."""
+        self.now += Rules().grace_seconds + 1
+
 
 @pytest.fixture
 def clock() -> Clock:

@@ -11,7 +11,7 @@ from registry.content.immutable_tags import nothing
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
-from tests.unit.cleanup.clock import Clock
+from tests.unit.cleanup.conftest import Clock
 from tests.unit.content.documents import descriptor, encoded, index
 
 pytestmark = pytest.mark.anyio
@@ -20,21 +20,6 @@ _RULES = Rules()
 _SUBJECT = encoded(index(annotations={"is": "the subject"}))
 _REFERRER = encoded(index(subject=descriptor(_SUBJECT, mediatypes.OCI_INDEX)))
 _TAG = f"sha256-{Digest.of(_SUBJECT).encoded}.sig"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def backend(clock: Clock) -> MemoryBackend:
-    return MemoryBackend(clock)
-
-
-@pytest.fixture
-def registry(backend: MemoryBackend) -> Registry:
-    return Registry(backend, _RULES)
 
 
 async def push(registry: Registry, data: bytes, *tags: str) -> Digest:

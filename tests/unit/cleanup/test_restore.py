@@ -17,7 +17,7 @@ from registry.content.repository import Registry, Rules
 from registry.content.trash import Trash
 from storage_backends.base import StorageBackend
 from storage_backends.memory import MemoryBackend
-from tests.unit.cleanup.clock import Clock
+from tests.unit.cleanup.conftest import Clock
 from tests.unit.content.documents import descriptor, encoded, image, index
 from tests.unit.content.pouring import Poured
 from tests.unit.content.stepping import SteppingBackend
@@ -31,23 +31,8 @@ _V1, _V2, _LATEST = Tag("v1"), Tag("v2"), Tag("latest")
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def backend(clock: Clock) -> MemoryBackend:
-    return MemoryBackend(clock)
-
-
-@pytest.fixture
 def stepping(backend: MemoryBackend) -> SteppingBackend:
     return SteppingBackend(backend)
-
-
-@pytest.fixture
-def registry(backend: MemoryBackend) -> Registry:
-    return Registry(backend, _RULES)
 
 
 async def push(registry: Registry, *tags: Tag, layers: Sequence[bytes] = (_LAYER,), **more: Any) -> Digest:
