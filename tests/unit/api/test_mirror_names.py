@@ -122,6 +122,19 @@ async def test_a_wrong_password_is_tried_once(backend: MemoryBackend) -> None:
     assert (reply.status, guard.asked) == (401, 1)
 
 
+async def test_what_bundles_bring_is_found_with_a_default_and_no_mirror(make_api: MakeApi) -> None:
+    api = make_api(rules=Rules(check_references=False), names=MirrorNames(default="docker.io"))
+    await _push(api, "docker.io/library/alpine", IMAGE.manifest)
+
+    bare = await call(api, "GET", "/v2/library/alpine/manifests/v1")
+    by_ns = await call(api, "GET", "/v2/library/alpine/manifests/v1?ns=docker.io")
+    named = await call(api, "GET", "/v2/docker.io/library/alpine/manifests/v1?ns=docker.io")
+    missing = await call(api, "GET", "/v2/library/other/manifests/v1")
+
+    assert bare.body == by_ns.body == named.body == IMAGE.manifest.data
+    assert missing.status == 404
+
+
 async def test_without_mirrors_a_namespace_means_nothing(make_api: MakeApi) -> None:
     api = make_api(rules=Rules(check_references=False))
     await _push(api, "team/app", OWN.manifest)
