@@ -38,7 +38,10 @@ async def reindex(backend: StorageBackend, *, dry_run: bool = False) -> AsyncIte
         for text in page.names:
             name = RepositoryName.parse(text)
             referrers = await index.rebuild(name, dry_run=dry_run)
-            yield Reindexed(text, referrers, await _drop_stale(backend, manifests, name, dry_run))
+            removed = await _drop_stale(backend, manifests, name, dry_run)
+            if removed and not dry_run:
+                await index.rebuild(name)  # a push may have brought the manifest of an entry that has just gone
+            yield Reindexed(text, referrers, removed)
         if not page.more:
             return
         after = page.names[-1]

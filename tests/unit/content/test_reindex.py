@@ -1,14 +1,16 @@
 """Reindexing: what is ours comes back from the manifests, what is stale goes, nothing else is touched."""
 
+import asyncio
 from collections.abc import Mapping
 
 from registry.content import keyspace, mediatypes
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 from registry.content.reindex import Reindexed, reindex
-from registry.content.repository import Registry
+from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
 from tests.unit.content.documents import descriptor, encoded, image, index
+from tests.unit.content.stepping import SteppingBackend
 
 _SUBJECT = descriptor(b"subject", mediatypes.OCI_MANIFEST)
 
@@ -51,6 +53,32 @@ async def test_entries_of_manifests_that_are_gone_are_removed(
 
     subject = Digest.parse(str(_SUBJECT["digest"]))
     assert (await backend.list(keyspace.all_referrers(name))).entries == (keyspace.referrer(name, subject, staying),)
+
+
+async def test_a_referrer_that_is_pushed_at_this_moment_stays_listed(
+    backend: MemoryBackend, name: RepositoryName
+) -> None:
+    """Its entry lies there before the manifest does, and looked stale."""
+    stepping = SteppingBackend(backend)
+    registry = Registry(stepping, Rules())
+    await _push(registry, name, "other")
+    data = encoded(index(subject=_SUBJECT))
+    digest, subject = Digest.of(data), Digest.parse(str(_SUBJECT["digest"]))
+    await backend.put(keyspace.referrer(name, subject, digest), b"{}")
+    stop = stepping.stop_before("delete", "_referrers/")
+
+    async def run() -> None:
+        async for _ in reindex(stepping):
+            pass
+
+    work = asyncio.create_task(run())
+    await stop.reached.wait()
+    await registry.put_manifest(name, Tag("new"), data, None)
+    stop.go_on.set()
+    await work
+
+    page = await registry.referrers(name, subject, None, "", 10)
+    assert [entry["digest"] for entry in page.descriptors] == [str(digest)]
 
 
 async def test_a_dry_run_changes_nothing(backend: MemoryBackend, registry: Registry) -> None:
