@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,18 @@ def test_a_refused_document_costs_no_time() -> None:
             strict_json.loads(data)
 
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("text", [b"[{," * 1_300_000, b'\\",' * 1_300_000])
+def test_a_document_of_one_string_takes_a_few_times_its_size(text: bytes) -> None:
+    tracemalloc.start()
+    try:
+        strict_json.loads(b'{"x":"' + text + b'"}')
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 40_000_000
 
 
 @pytest.mark.parametrize("item", [b"[]", b"{}", b"1", b'""', b'{"a":{}}'])
