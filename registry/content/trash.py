@@ -6,6 +6,7 @@ period the bytes and links that its manifest needs stay. Knows storage keys; res
 """
 
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -19,7 +20,9 @@ from registry.content.manifests import parse_manifest
 from registry.content.paging import keys
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
+from storage_backends.errors import NotFound, StorageFull
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,15 @@ class Trash:
         self._grace = grace
 
     async def keep(self, deleted: Deleted) -> None:
-        """Write a record, before anything is removed; durable on return."""
+        """Write a record, before anything is removed; durable on return.
+
+        Where there is no room for it the deletion goes on without: whoever deletes there needs the room.
+        """
         for key, data in self.records([deleted]):
-            await self._backend.put(key, data)
+            try:
+                await self._backend.put(key, data)
+            except StorageFull:
+                _log.warning("the storage is full: %s@%s cannot be restored", deleted.repository, deleted.digest)
 
     def records(self, deleted: Sequence[Deleted]) -> list[tuple[str, bytes]]:
         """The records as (key, data), for whoever writes many of them at a time, before anything is removed."""

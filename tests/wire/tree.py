@@ -1,4 +1,6 @@
-"""What lies on a registry's storage, to compare before with after. Reads a directory; knows no registry."""
+"""What lies on a registry's storage, to compare before with after. Reads a directory; knows what a registry does there
+by itself, and nothing else of it.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,21 +8,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.content.keyspace import COLLECTOR, LAST_DONE, PULLS_SINCE
+
 _LARGE = 64 * 1024
-_NOT_CONTENT = ("cargohold/v1/tmp/locks",)
+_LOCKS = "cargohold/v1/tmp/locks"
+"""They hold nothing, and stay."""
+
+
+def _is_a_chore(path: str) -> bool:
+    """True if a server writes it by itself from time to time, and not because of what a client does just then."""
+    return path in (PULLS_SINCE, COLLECTOR) or "/_pulls/" in path or path.startswith(LAST_DONE)
 
 
 def snapshot(root: Path) -> Mapping[str, bytes | tuple[int, int]]:
     """Every file below `root` by its path: the bytes of a small one, size and time of a large one.
 
-    Lock files are left out: they hold nothing, and stay.
+    Lock files are left out, and what a server writes by itself.
     """
     found: dict[str, bytes | tuple[int, int]] = {}
     for directory, _, names in os.walk(root):
         for name in names:
             path = Path(directory, name)
             relative = path.relative_to(root).as_posix()
-            if relative.startswith(_NOT_CONTENT):
+            if relative.startswith(_LOCKS) or _is_a_chore(relative):
                 continue
             status = path.stat()
             large = status.st_size > _LARGE
