@@ -4,11 +4,11 @@ by itself, and nothing else of it.
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.content.keyspace import COLLECTOR, LAST_DONE, PULLS_SINCE
+from registry.content.keyspace import COLLECTOR, LAST_DONE, PULLS_SINCE, SCRATCH
 
 _LARGE = 64 * 1024
 _LOCKS = "cargohold/v1/tmp/locks"
@@ -23,7 +23,7 @@ def _is_a_chore(path: str) -> bool:
 def snapshot(root: Path) -> Mapping[str, bytes | tuple[int, int]]:
     """Every file below `root` by its path: the bytes of a small one, size and time of a large one.
 
-    Lock files are left out, and what a server writes by itself.
+    Lock files are left out, and what a server writes by itself, which lies in its scratch for a moment before.
     """
     found: dict[str, bytes | tuple[int, int]] = {}
     for directory, _, names in os.walk(root):
@@ -32,10 +32,12 @@ def snapshot(root: Path) -> Mapping[str, bytes | tuple[int, int]]:
             relative = path.relative_to(root).as_posix()
             if relative.startswith(_LOCKS) or _is_a_chore(relative):
                 continue
-            status = path.stat()
-            large = status.st_size > _LARGE
-            found[relative] = (status.st_size, status.st_mtime_ns) if large else path.read_bytes()
-    return found
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                large = status.st_size > _LARGE
+                found[relative] = (status.st_size, status.st_mtime_ns) if large else path.read_bytes()
+    passing = [path for path in found if path.startswith(SCRATCH) and not (root / path).exists()]
+    return {path: seen for path, seen in found.items() if path not in passing}
 
 
 def directories(root: Path) -> set[str]:
