@@ -71,7 +71,7 @@ def build_api(
             max_page_size=settings.registry.max_page_size,
             redirects=_redirects(settings),
             names=mirror_names(settings),
-            collector=collector,
+            collector=None if settings.storage.s3.single_writer else collector,
         ),
         Audit(emit, build_proxies(settings)),
     )
@@ -168,7 +168,11 @@ def _chores(settings: Settings, backend: StorageBackend, registry: Registry, col
 
 
 def _background_work(settings: Settings, backend: StorageBackend, collector: OnDemand) -> Iterator[Chore]:
-    """What one process among all workers and replicas does, when it is due or somebody has asked for it."""
+    """What one process among all workers and replicas does, when it is due or somebody has asked for it. Nothing where
+    this process must be the only one that writes.
+    """
+    if settings.storage.s3.single_writer:
+        return
     cleanup, retention, sync = settings.cleanup, settings.retention, settings.sync
     works: list[tuple[Work, float, Callable[[float, float], Awaitable[bool]]]] = [
         ("garbage collection", collection_interval(settings), partial(is_due, backend, gc.WORK)),

@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from config.storage import S3Settings, StorageSettings
+from registry import app
 from registry.app_cleanup import run_in_child
 from registry.app_storage import build_backend
 from registry.cleanup.due import last_done
 from registry.cleanup.gc import WORK
+from registry.cleanup.on_demand import OnDemand
+from storage_backends.memory import MemoryBackend
 
 
 async def test_nothing_is_imported_from_the_directory_in_which_a_server_was_started(
@@ -23,3 +27,12 @@ async def test_nothing_is_imported_from_the_directory_in_which_a_server_was_star
     await run_in_child("garbage collection", settings)
 
     assert await last_done(build_backend(settings), WORK) is not None
+
+
+def test_where_one_process_alone_may_write_no_other_one_cleans_up() -> None:
+    storage = StorageSettings(s3=S3Settings(bucket="images", single_writer=True))
+    backend = MemoryBackend()
+
+    works = app._background_work(Settings(storage=storage), backend, OnDemand(backend, 300))
+
+    assert list(works) == []
