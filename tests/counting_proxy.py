@@ -178,15 +178,15 @@ def _pass_on(handler: BaseHTTPRequestHandler, proxy: CountingProxy, fault: Fault
         headers = {name: value for name, value in handler.headers.items() if name.lower() not in _HOP}
         body = handler.rfile.read(length) if length else None
         upstream.request(handler.command, handler.path, body, headers)
-        answer = upstream.getresponse()
-        handler.send_response_only(answer.status, answer.reason)
-        for name, value in answer.getheaders():
-            if name.lower() not in _HOP - {"content-length"}:
-                handler.send_header(name, value)
-        if handler.command != "HEAD" and "content-length" not in answer.headers:
-            handler.send_header("content-length", "0")
-        handler.end_headers()
-        _pass_body(handler, proxy, answer, fault)
+        with upstream.getresponse() as answer:  # its file keeps the connection open if it is left to itself
+            handler.send_response_only(answer.status, answer.reason)
+            for name, value in answer.getheaders():
+                if name.lower() not in _HOP - {"content-length"}:
+                    handler.send_header(name, value)
+            if handler.command != "HEAD" and "content-length" not in answer.headers:
+                handler.send_header("content-length", "0")
+            handler.end_headers()
+            _pass_body(handler, proxy, answer, fault)
     finally:
         upstream.close()
 

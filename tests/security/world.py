@@ -110,8 +110,9 @@ class World:
                 connection.putheader("Authorization", authorization.encode("utf-8", "surrogatepass"))
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
-            answer = connection.getresponse()
-            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            with connection.getresponse() as answer:
+                fields = {name.lower(): value for name, value in answer.getheaders()}
+                return Reply(answer.status, fields, answer.read())
         finally:
             connection.close()
 

@@ -86,8 +86,8 @@ class Wire:
             for name, value in (headers or {}).items():
                 connection.putheader(name, value)
             self._send_body(connection, method, body, named)
-            response = connection.getresponse()
-            reply = Reply(method, response.status, response.headers, response.read())
+            with connection.getresponse() as response:
+                reply = Reply(method, response.status, response.headers, response.read())
         check(reply)
         return reply
 
