@@ -16,7 +16,7 @@ from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-_SECONDS = 30.0
+_SECONDS = 50.0
 _CODE = re.compile(r"[A-Z_]+")
 _NEXT = re.compile(r'<([^<>]+)>; rel="next"')
 
