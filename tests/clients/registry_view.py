@@ -5,6 +5,7 @@ Must not know which registry answers, nor any client.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
@@ -99,6 +100,11 @@ class RegistryView:
             headers={"Content-Type": content.media_type},
         )
         assert answer.status_code == 201, answer.text
+
+    def tag(self, repository: str, tags: Sequence[str], content: Content) -> None:
+        """PUT a manifest by its digest under several tags (end-7b)."""
+        named = "&".join(f"tag={tag}" for tag in tags)
+        self.put_manifest(repository, f"{content.digest}?{named}", content)
 
     def put_blob(self, repository: str, content: Content) -> None:
         """POST, then PUT a blob (end-4a, end-6)."""

@@ -133,8 +133,8 @@ def test_every_one_of_many_tags_is_listed_once_and_in_order(
     image = random_image(seed, layers=1, layer_size=64)
     registry.push(repository, "v0000", image)
     tags = [f"v{number:04}" for number in range(1200)]
-    for tag in tags[1:]:
-        registry.put_manifest(repository, tag, image.manifest)
+    for start in range(0, len(tags), 100):
+        registry.tag(repository, tags[start : start + 100], image.manifest)
 
     listed = json.loads(skopeo("list-tags", skopeo.image(repository)).out)
 
