@@ -85,6 +85,12 @@ class LogSettings(Section):
     audit: str = "auto"
 
 
+class MetricsSettings(Section):
+    """Counts for Prometheus, at `/metrics`."""
+
+    networks: Networks = ()
+
+
 class Settings(Section):
     """All settings. `Settings()` is the defaults; it reads no file and no environment."""
 
@@ -100,3 +106,4 @@ class Settings(Section):
     mirror: MirrorSettings = MirrorSettings()
     sync: SyncSettings = SyncSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()

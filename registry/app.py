@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from auth.endpoint import TOKEN_PATH
 from auth.events import Emit
 from auth.policy_source import PolicySource
 from config.settings import Settings
+from registry import __version__
 from registry.api.asgi import RegistryApi
 from registry.api.audit import Audit
 from registry.api.gate import Gate, GateOptions
@@ -41,8 +43,12 @@ from registry.ops.audit_log import AuditLog
 from registry.ops.health import Readiness, health_routes
 from registry.ops.housekeeping import Chore, housekeeping
 from registry.ops.line_writer import LineWriter
+from registry.ops.requests import Requests, Witness
 from registry.proxies import Proxies, networks
 from storage_backends.base import StorageBackend
+
+if TYPE_CHECKING:
+    from registry.ops.metrics import Metrics
 
 _PULLS_SECONDS = 5.0
 _MINUTE = 60.0
@@ -95,27 +101,31 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     registry = build_registry(settings, backend, policy)
     collector = OnDemand(backend, settings.cleanup.lease_seconds)
     chores = _chores(settings, backend, registry, collector)
+    metrics = _metrics(settings)
     served: ServedRegistry = registry
     if settings.mirror.sources:
-        mirror = MirrorParts(settings, registry, backend)
+        mirror = MirrorParts(settings, registry, backend, metrics.mirrored if metrics is not None else None)
         served = mirror.registry
         chores.append(Chore("telling what was mirrored", mirror.told, _TOLD_SECONDS, at_end=True))
     api = build_api(settings, served, build_gate(settings, policy, auth), emit, collector)
-    pages = _pages(backend, auth.routes if auth is not None else [], chores)
+    routes = [*(auth.routes if auth is not None else ()), *_metrics_routes(settings, metrics)]
+    pages = _pages(backend, routes, chores)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # the API does not pass through the routes of the pages: it is the hot path
         handler = api if scope["type"] == "http" and scope["path"].startswith(_API) else pages
         await handler(scope, receive, send)
 
-    return _logged(settings, app)
+    return _witnessed(settings, app, metrics)
 
 
 def build_token_app(settings: Settings, source: SettingsSource | None = None) -> ASGIApp:
     """The token service alone, for registries elsewhere."""
     backend = build_backend(settings)
     auth = _auth(settings, backend, build_policy_source(settings, source), build_audit_log(settings))
-    return _logged(settings, _pages(backend, auth.routes, ()))
+    metrics = _metrics(settings)
+    pages = _pages(backend, [*auth.routes, *_metrics_routes(settings, metrics)], ())
+    return _witnessed(settings, pages, metrics)
 
 
 def build_audit_log(settings: Settings) -> Emit | None:
@@ -210,8 +220,27 @@ def _pages(backend: StorageBackend, routes: list[Route], chores: Sequence[Chore]
     return pages
 
 
-def _logged(settings: Settings, app: ASGIApp) -> ASGIApp:
-    if not settings.log.access:
-        return app
-    lines = LineWriter(sys.stdout.fileno())
-    return AccessLog(app, lines, json_lines=settings.log.format == "json", client=build_proxies(settings).client)
+def _metrics(settings: Settings) -> "Metrics | None":
+    """What counts for Prometheus; None if nobody may read it."""
+    if not settings.metrics.networks:
+        return None
+    from registry.ops.metrics import Metrics  # noqa: PLC0415  # with workers it must not be imported before they fork
+
+    return Metrics(__version__)
+
+
+def _metrics_routes(settings: Settings, metrics: "Metrics | None") -> list[Route]:
+    if metrics is None:
+        return []
+    from registry.ops.metrics import metrics_route  # noqa: PLC0415  # as above
+
+    return [metrics_route(metrics, networks(settings.metrics.networks), build_proxies(settings).client)]
+
+
+def _witnessed(settings: Settings, app: ASGIApp, metrics: "Metrics | None") -> ASGIApp:
+    """The log of requests and their counts, around everything."""
+    witnesses: list[Witness] = [metrics] if metrics is not None else []
+    if settings.log.access:
+        lines = LineWriter(sys.stdout.fileno())
+        witnesses.append(AccessLog(lines, json_lines=settings.log.format == "json"))
+    return Requests(app, witnesses, build_proxies(settings).client) if witnesses else app

@@ -2,7 +2,7 @@
 composition root.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from auth.errors import ScopeInvalid
@@ -95,13 +95,21 @@ def mirror_names(settings: Settings) -> MirrorNames:
 
 
 class MirrorParts:
-    """What mirrors, in front of `local`. Sources of one upstream share its connections and its state.
+    """What mirrors, in front of `local`. Sources of one upstream share its connections and its state; `counted` is told
+    what comes of asking it.
 
     Repositories of sources that are offline are only ours; `mirror_names` alone knows what else they are called.
     """
 
-    def __init__(self, settings: Settings, local: Registry, backend: StorageBackend) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        local: Registry,
+        backend: StorageBackend,
+        counted: Callable[[str, str, int], None] | None = None,
+    ) -> None:
         mirror = settings.mirror
+        self._counted = counted
         self._states: dict[str, UpstreamState] = {}
         self._upstreams: dict[str, Upstream] = {}
         places = [self._place(settings, source) for source in mirror.online]
@@ -118,7 +126,8 @@ class MirrorParts:
         key = source.upstream
         if key not in self._upstreams:
             self._upstreams[key] = Upstream(options)
-            self._states[key] = UpstreamState(options.endpoint.host, settings.mirror.rest_seconds)
+            rest = settings.mirror.rest_seconds
+            self._states[key] = UpstreamState(options.endpoint.host, rest, counted=self._counted)
         route = Route(source.prefix, options.endpoint, source.namespace, source.allow, source.deny)
         return MirroredPlace(route, self._upstreams[key], self._states[key])
 

@@ -50,6 +50,12 @@ class Proxies:
         return any(address in network for network in self.trusted)
 
 
+def is_within(address: str, within: Sequence[Network]) -> bool:
+    """True if this is an address, and in one of the networks."""
+    found = _address(address)
+    return found is not None and any(found in network for network in within)
+
+
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
     """Addresses and networks (`10.0.0.0/8`) as values. Raises `ValueError`."""
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)

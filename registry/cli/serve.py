@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -104,6 +105,7 @@ def run_server(settings: "Settings", source: "SettingsSource | None", build: Bui
     from registry.app_auth import check_sources  # noqa: PLC0415
     from registry.app_storage import build_backend, check_storage  # noqa: PLC0415
     from registry.ops.logs import configure_logging  # noqa: PLC0415
+    from registry.ops.shared_counts import shared_counts  # noqa: PLC0415
     from registry.serving.listening import CannotListen  # noqa: PLC0415
     from registry.serving.run import serve as serve_until_stopped  # noqa: PLC0415
     from registry.serving.tls import TLSUnusable  # noqa: PLC0415
@@ -117,11 +119,12 @@ def run_server(settings: "Settings", source: "SettingsSource | None", build: Bui
         # an unusable directory or file of users is reported once, here, and not by each worker
         check_storage(settings)
         check_sources(settings, build_backend(settings))
-        serve_until_stopped(
-            _options(settings),
-            functools.partial(build, settings, source),
-            functools.partial(_announce, settings),
-        )
+        with shared_counts() if settings.metrics.networks and settings.server.workers > 1 else nullcontext():
+            serve_until_stopped(
+                _options(settings),
+                functools.partial(build, settings, source),
+                functools.partial(_announce, settings),
+            )
     except AuthError as error:
         raise Failure(error.message, MISUSED) from error
     except (CannotListen, StorageError, TLSUnusable, WorkersFailed) as error:

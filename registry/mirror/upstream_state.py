@@ -20,12 +20,19 @@ _log = logging.getLogger(__name__)
 
 class UpstreamState:
     """The state of one upstream, called `name` in the log; `rest` is for how many seconds it is left in peace after a
-    failure, if it does not say so itself and we have an answer without it.
+    failure, if it does not say so itself and we have an answer without it. What is counted is told to `counted`, too.
     """
 
-    def __init__(self, name: str, rest: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        rest: float,
+        clock: Callable[[], float] = time.monotonic,
+        counted: Callable[[str, str, int], None] | None = None,
+    ) -> None:
         self.name = name
         self._rest = rest
+        self._tell = counted
         self._clock = clock
         self._until = 0.0
         self._limited = False
@@ -82,6 +89,8 @@ class UpstreamState:
     def count(self, what: str, number: int = 1) -> None:
         """Add to what is told now and then."""
         self._counted[what] += number
+        if self._tell is not None:
+            self._tell(self.name, what, number)
 
     def told(self) -> str:
         """What was counted since this was asked last, in words; empty if nothing was."""

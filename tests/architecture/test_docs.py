@@ -12,10 +12,12 @@ from config.names import dotted, setting_paths, variable
 from config.settings import Settings
 from config.units import parse_size
 from registry.cli.main import app
+from registry.ops.metrics import Metrics
 from tests.architecture.places import DOCS, ROOT
 
 SETTINGS_PAGE = (ROOT / "docs/settings.md").read_text("utf-8")
 CLI_PAGE = (ROOT / "docs/cli.md").read_text("utf-8")
+METRICS_PAGE = (ROOT / "docs/metrics.md").read_text("utf-8")
 SETTINGS = {dotted(path): path for path in setting_paths()}
 
 
@@ -65,6 +67,27 @@ def test_variables_that_any_page_or_packaging_file_names_are_there() -> None:
     ]
 
     assert unknown == []
+
+
+def test_each_metric_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `(cargohold_[a-z_]+)` \|", METRICS_PAGE, re.MULTILINE)
+
+    named = re.findall(r"^# HELP (\S+)", Metrics("1.0").text().decode(), re.MULTILINE)
+
+    assert sorted(documented) == sorted(named)
+
+
+def test_each_event_of_mirroring_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `([a-z_]+)` \|", METRICS_PAGE, re.MULTILINE)
+
+    counted = {
+        event.replace(" ", "_")
+        for file in (ROOT / "registry/mirror").rglob("*.py")
+        for event in re.findall(r"\.count\(\"([a-z ]+)\"", file.read_text("utf-8"))
+    }
+
+    events = [name for name in documented if not name.startswith("cargohold_")]
+    assert sorted(events) == sorted(counted - {"bytes_fetched"})
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:

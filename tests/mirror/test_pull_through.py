@@ -1,5 +1,6 @@
 """Pulling through a server from a real registry elsewhere: once, while it comes, through every trouble."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from http.client import IncompleteRead
 
@@ -168,6 +169,25 @@ def test_an_upstream_that_is_down_does_not_keep_what_is_cached_from_being_served
     assert stale.header("Warning")
     assert tags.header("Warning")
     assert (missing.status, missing.codes) == (503, ["UNAVAILABLE"])
+
+
+def test_stale_answers_are_counted_for_prometheus(
+    there: Repository, proxy: CountingProxy, start_mirror: MakeMirror
+) -> None:
+    there.push("v1", IMAGE)
+    server = start_mirror(mirror={"tag_ttl_seconds": 0, "attempts": 1}, metrics={"networks": ["127.0.0.1"]})
+    here = hub(server)
+    here.assert_holds("v1", IMAGE)
+    proxy.close()
+
+    for _ in range(3):
+        here.call("GET", "manifests/v1")
+
+    counted = Wire(server.url).call("GET", "/metrics").body.decode()
+    assert f'cargohold_mirror_events_total{{event="stale_answers",upstream="{proxy.address}"}} 3.0' in counted
+    fetched = re.search(r'^cargohold_mirror_fetched_bytes_total\{upstream="[^"]+"\} (\S+)$', counted, re.MULTILINE)
+    assert fetched is not None
+    assert float(fetched[1]) == sum(len(blob.data) for blob in IMAGE.blobs)
 
 
 def test_a_tag_is_asked_for_by_head_once_in_its_time_to_live(

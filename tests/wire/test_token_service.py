@@ -14,6 +14,8 @@ from tests.live_server import LiveServer, ReservedPort, cargohold_command, live_
 from tests.wire.repository import Repository, digest_of
 from tests.wire.wire import Reply, Wire
 
+METRICS = "metrics: {networks: [127.0.0.1]}\n"
+
 
 class TokenServer(LiveServer):
     """The token service as a process of its own."""
@@ -67,7 +69,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     """A token service with one user, and two registries."""
     tmp_path = tmp_path_factory.mktemp("federation")
     config = tmp_path / "auth.yml"
-    config.write_text(f"auth: {{enabled: true, token: {{service: one, further_services: [two]}}}}\n{RULES}")
+    config.write_text(f"auth: {{enabled: true, token: {{service: one, further_services: [two]}}}}\n{METRICS}{RULES}")
     cargohold(tmp_path / "auth", config, "user", "add", "alice", "--password-stdin", stdin="horse")
     port = ReservedPort()
     tokens = TokenServer(tmp_path / "auth", port.number, tmp_path / "auth.log", ["--config", str(config)])
@@ -107,6 +109,15 @@ def test_passwords_go_to_the_token_service_alone(federation: Federation) -> None
     assert httpx.get(f"{wire.url}/v2/", trust_env=False).status_code == 404
     assert wire.call("GET", "/auth/token?service=one", headers=_basic("wrong")).status == 401
     assert wire.call("GET", "/auth/token?service=three", headers=_basic("horse")).status == 400
+
+
+def test_what_the_token_service_answers_is_counted(federation: Federation) -> None:
+    federation.token("one")
+
+    counted = httpx.get(f"{federation.tokens.url}/metrics", trust_env=False).text
+
+    assert 'cargohold_requests_total{kind="other",method="GET",status="200"}' in counted
+    assert httpx.get(f"{federation.registries['one'].url}/metrics", trust_env=False).status_code == 404
 
 
 def test_keys_that_were_rotated_and_a_service_that_is_away_stop_nobody(federation: Federation) -> None:

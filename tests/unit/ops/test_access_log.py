@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry.ops.access_log import AccessLog
 from registry.ops.line_writer import LineWriter
+from registry.ops.requests import Requests
 from registry.proxies import Proxies
 
 
@@ -57,7 +58,7 @@ def log(scope: dict[str, Any], app: ASGIApp = hello, *messages: Message) -> tupl
 
     async def scenario() -> None:
         try:
-            await AccessLog(app, lines, json_lines=True, client=Proxies().client)(scope, receive, send)
+            await Requests(app, [AccessLog(lines, json_lines=True)], Proxies().client)(scope, receive, send)
         except (LookupError, ConnectionError, asyncio.CancelledError):
             assert app is not hello
 
@@ -138,7 +139,7 @@ def test_nothing_that_a_client_sends_ends_a_line_or_reaches_a_terminal(evil: byt
             async def nothing(*_: object) -> Any:
                 return None
 
-            await AccessLog(hello, lines, json_lines=json_lines, client=Proxies().client)(scope, nothing, nothing)
+            await Requests(hello, [AccessLog(lines, json_lines=json_lines)], Proxies().client)(scope, nothing, nothing)
 
         asyncio.run(scenario())
         (line,) = lines.kept
@@ -154,7 +155,7 @@ def test_endless_fields_are_cut_so_that_a_line_stays_whole_among_others() -> Non
             return None
 
         scope = request(b'/"' * 10_000, b'n="' * 10_000, user_agent=b"\xff" * 10_000)
-        await AccessLog(hello, lines, json_lines=True, client=Proxies().client)(scope, nothing, nothing)
+        await Requests(hello, [AccessLog(lines, json_lines=True)], Proxies().client)(scope, nothing, nothing)
 
     asyncio.run(scenario())
     assert len(lines.kept[0]) <= 4096
@@ -285,7 +286,7 @@ def test_reader_that_goes_away_costs_the_log_and_not_the_server(caplog: pytest.L
 
 def test_logging_costs_less_than_a_request_by_far() -> None:
     lines = Lines()
-    logged = AccessLog(hello, lines, json_lines=True, client=Proxies().client)
+    logged = Requests(hello, [AccessLog(lines, json_lines=True)], Proxies().client)
     count = 2000
 
     async def nothing(*_: object) -> Any:
