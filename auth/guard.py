@@ -61,9 +61,9 @@ class Caller:
             return self.bearer.catalog
         return not self.is_anonymous or self.policy.admits_anonymous()
 
-    def may_administer(self) -> bool:
-        """True if they may administer the whole registry. No token of the token service says so, only a login does."""
-        return self.bearer is None and self.policy.may_everywhere(Action.ADMIN, self.identity)
+    def may_everywhere(self, action: Action) -> bool:
+        """True if they may do this with the whole registry. No bearer token says so, only a login does."""
+        return self.bearer is None and self.policy.may_everywhere(action, self.identity)
 
 
 class Guard:

@@ -113,7 +113,7 @@ class Gate:
         raise self._refusal(request, caller, needs, by_rules=need.action not in caller.allowed(need.name))
 
     def _decide_on_everything(self, caller: Caller, action: Action) -> None:
-        if caller.may_administer():
+        if caller.may_everywhere(Action.ADMIN):
             return
         if caller.is_anonymous or caller.bearer is not None:
             raise self._ask_for_password("log in with the name and password, or access token, of an administrator")

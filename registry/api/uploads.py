@@ -72,10 +72,7 @@ class Uploads:
         text = request.parameter("from")
         source = RepositoryName.parse(text) if text else None
         caller = request.caller
-        if source is None:
-            allowed = caller.policy.may_everywhere(Action.PULL, caller.identity)
-        else:
-            allowed = caller.may(Action.PULL, source)
+        allowed = caller.may_everywhere(Action.PULL) if source is None else caller.may(Action.PULL, source)
         return allowed and await self._registry.mount(request.name, digest, source)
 
     def _session(self, request: Request) -> Session:

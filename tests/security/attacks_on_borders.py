@@ -45,6 +45,14 @@ BORDERS = [
         check=lambda w, _: w.call("HEAD", f"/v2/team/app/blobs/{VAULT_BLOB}", basic("alice")).status == 404,
     ),
     Attack(
+        "a token for the target alone does not mount from wherever its holder may pull",
+        "POST",
+        f"/v2/team/x/blobs/uploads/?mount={VAULT_BLOB}",
+        with_token("dora", "repository:team/x:pull,push"),
+        202,
+        check=lambda w, _: w.call("HEAD", f"/v2/team/x/blobs/{VAULT_BLOB}", basic("dora")).status == 404,
+    ),
+    Attack(
         "a token for the target alone is told to ask for both",
         "POST",
         f"/v2/team/x/blobs/uploads/?mount={APP.layers[0].digest}&from=team/app",

@@ -18,7 +18,7 @@ import jwt
 from tests.guarded import AUTH, Guarded
 from tests.images import OCI_MANIFEST, Image, random_image
 
-PASSWORDS = {"alice": "correct horse", "bob": "battery staple", "carol": "velvet underground"}
+PASSWORDS = {"alice": "correct horse", "bob": "battery staple", "carol": "velvet underground", "dora": "purple haze"}
 SETTINGS = (
     AUTH
     + """
@@ -32,6 +32,7 @@ access:
     - {who: group:keepers, repositories: ["secret/**", "team/**"], actions: [pull, push, delete]}
     - {who: anonymous, repositories: "public/**", actions: pull}
     - {who: user:carol, repositories: "public/**", actions: [pull, push, delete]}
+    - {who: user:dora, repositories: "**", actions: [pull, push]}
   immutable_tags:
     - {repositories: "bob/**", tags: ["v*"]}
 """
