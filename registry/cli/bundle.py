@@ -13,7 +13,7 @@ from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, tol
 from registry.cli.bundle_load import load
 from registry.cli.failure import Failure
 from registry.cli.settings_options import ConfigOption, RootOption
-from registry.cli.showing import shown
+from registry.cli.showing import bar, shown
 from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act
 
 if TYPE_CHECKING:
@@ -188,4 +188,6 @@ def _line(verified: "Verified", seconds: float) -> str:
 
     rate = f"  {format_size(int(verified.size_done / seconds))}/s" if seconds else ""
     sizes = f"{format_size(verified.size_done)}/{format_size(verified.size)}"
-    return f"{verified.blobs_done}/{verified.blobs} blobs  {sizes}{rate}"
+    return "  ".join(
+        [*bar(verified.size_done, verified.size), f"{verified.blobs_done}/{verified.blobs} blobs", sizes + rate]
+    )

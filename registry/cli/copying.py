@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from registry.cli.showing import bar
+
 if TYPE_CHECKING:
     from registry.cli.showing import Line
     from registry.mirror.progress import Tally
@@ -21,7 +23,7 @@ def line_at(tally: "Tally", seconds: float, done: int, images: int, failed: int)
     from config.units import format_size  # noqa: PLC0415  # start-up time
 
     size = tally.size_done - tally.size_copied + max(tally.size_moved, tally.size_copied)
-    parts = [f"{done}/{images} images", f"{format_size(size)}/{format_size(tally.size)}"]
+    parts = [*bar(size, tally.size), f"{done}/{images} images", f"{format_size(size)}/{format_size(tally.size)}"]
     parts += pace(tally.size_moved, tally.size - size, seconds)
     if failed:
         parts.append(f"{failed} failed")

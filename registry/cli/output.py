@@ -1,6 +1,7 @@
 """The only module that prints. Results go to stdout, everything about the run to stderr."""
 
 import json
+import shutil
 import sys
 import time
 import traceback
@@ -57,7 +58,8 @@ def note(text: str) -> None:
 def progress(text: str, *, last: bool = False) -> None:
     """Say how far the run is: on a terminal in one line that changes, elsewhere in a line of its own."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if last else ""))
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be written over
+        sys.stderr.write(f"\r\x1b[K{text[:width]}" + ("\n" if last else ""))
         sys.stderr.flush()
     else:
         note(text)

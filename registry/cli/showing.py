@@ -8,8 +8,18 @@ from contextlib import asynccontextmanager, suppress
 
 from registry.cli import output
 
+_BAR = 20
 Line = Callable[[float], str]
 """How far it is, after so many seconds; 0 for the last line."""
+
+
+def bar(done: int, whole: int) -> list[str]:
+    """How much of the whole is done, as a bar on a terminal; nothing where it would be one more line each time."""
+    if not sys.stderr.isatty() or not whole:
+        return []
+    share = min(done / whole, 1.0)
+    full = int(share * _BAR)
+    return [f"[{'#' * full}{'.' * (_BAR - full)}] {int(share * 100):3} %"]
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from registry.cli import output
 from registry.cli.copying import pace
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
-from registry.cli.showing import shown
+from registry.cli.showing import bar, shown
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -132,6 +132,7 @@ def _line(progress: "Progress", seconds: float) -> str:
     from config.units import format_size  # noqa: PLC0415  # start-up time
 
     parts = [
+        *bar(progress.size_done, progress.size),
         f"{progress.objects_done}/{progress.objects} objects",
         f"{format_size(progress.size_done)}/{format_size(progress.size)}",
     ]
