@@ -163,6 +163,8 @@ class Collection:
         async for count in leftovers.trash(self._now - self._options.grace):
             self.collected.removed_trash += count
             yield
+        async for _ in leftovers.turns(self._options.upload_lifetime):
+            yield
         async for _ in leftovers.empty_repositories():
             yield
 

@@ -1,5 +1,5 @@
-"""What lies around and belongs to no digest: abandoned uploads, the past of tags, deletions that cannot be undone any
-more, what is kept of empty repositories.
+"""What lies around and belongs to no digest: abandoned uploads and fetches, the past of tags, deletions that cannot be
+undone any more, what is kept of empty repositories.
 
 Nobody ever relies on any of it, so it goes without the collector's protocol.
 """
@@ -50,10 +50,13 @@ class Leftovers:
         at a time.
         """
         async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
-            async for keys in batches(self._backend, paging.keys(self._backend, keyspace.trash(name)), 100):
-                old = [info.key for info in await self._infos(keys) if info.modified < since]
-                await self._delete(old)
-                yield len(old)
+            async for count in self._old(keyspace.trash(name), since):
+                yield count
+
+    async def turns(self, lifetime: float) -> AsyncIterator[int]:
+        """Remove turns to fetch a blob that killed processes left `lifetime` seconds ago; how many, some at a time."""
+        async for count in self._old(keyspace.FETCHING, self._now - lifetime):
+            yield count
 
     async def empty_repositories(self) -> AsyncIterator[None]:
         """Remove what we keep of repositories in which nothing is left, one after the other."""
@@ -75,6 +78,13 @@ class Leftovers:
         old = [info.key for info in found[kept:] if info.modified < since]
         await self._delete(old)
         return len(old)
+
+    async def _old(self, prefix: str, since: float) -> AsyncIterator[int]:
+        """Remove what nobody has written since then; how much, some at a time."""
+        async for keys in batches(self._backend, paging.keys(self._backend, prefix), 100):
+            old = [info.key for info in await self._infos(keys) if info.modified < since]
+            await self._delete(old)
+            yield len(old)
 
     async def _infos(self, keys: Iterable[str]) -> list[ObjectInfo]:
         """Of those that are there."""

@@ -166,6 +166,17 @@ async def test_what_a_push_under_way_relies_on_stays(backend: MemoryBackend, reg
     assert (await collect(backend)).removed_blobs == 1
 
 
+async def test_the_turn_of_a_killed_fetch_goes_and_one_under_way_stays(backend: MemoryBackend) -> None:
+    turn = keyspace.fetching(Digest.of(_OTHER))
+    await backend.put(turn, b"upload 1")
+
+    await collect(backend, Options(grace=0, upload_lifetime=60))
+    assert turn in await keys(backend)
+
+    await collect(backend, Options(grace=0, upload_lifetime=-1))
+    assert turn not in await keys(backend)
+
+
 async def test_leftovers_go(backend: MemoryBackend, registry: Registry) -> None:
     for number in range(5):
         await push(registry, _APP, "latest", b"layer %d" % number)
