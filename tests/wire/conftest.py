@@ -15,7 +15,7 @@ import pytest
 
 from tests.live_server import LiveServer, live_server
 from tests.wire.repository import Repository
-from tests.wire.tree import Storage
+from tests.wire.tree import Known, Storage
 from tests.wire.wire import Wire
 
 SharedServer = Callable[..., LiveServer]
@@ -61,13 +61,19 @@ def wire(under_test: str, request: pytest.FixtureRequest) -> Wire:
     return Wire(server.url)
 
 
+@pytest.fixture(scope="session")
+def known() -> Known:
+    """What was read of the storages of shared servers, which hold more and more."""
+    return {}
+
+
 @pytest.fixture
-def storage(under_test: str, request: pytest.FixtureRequest) -> Storage:
+def storage(under_test: str, request: pytest.FixtureRequest, known: Known) -> Storage:
     """The storage of the registry under test; for a peer, one that shows nothing."""
     if under_test.startswith("http"):
         return Storage(None)
     server: LiveServer = request.getfixturevalue("server")
-    return Storage(server.root)
+    return Storage(server.root, known)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ by itself, and nothing else of it.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.content.keyspace import COLLECTOR, LAST_DONE, PULLS_SINCE, SCRATCH
@@ -20,24 +20,47 @@ def _is_a_chore(path: str) -> bool:
     return path in (PULLS_SINCE, COLLECTOR) or "/_pulls/" in path or path.startswith(LAST_DONE)
 
 
-def snapshot(root: Path) -> Mapping[str, bytes | tuple[int, int]]:
+Known = dict[str, tuple[tuple[int, ...], bytes]]
+"""The bytes of files that were read before, by their path, with what tells whether they are still the same."""
+
+
+def snapshot(root: Path, known: Known | None = None) -> Mapping[str, bytes | tuple[int, int]]:
     """Every file below `root` by its path: the bytes of a small one, size and time of a large one.
 
-    Lock files are left out, and what a server writes by itself, which lies in its scratch for a moment before.
+    Lock files are left out, and what a server writes by itself, which lies in its scratch for a moment before. With
+    `known` a file that is still the one that was read before is not read again.
     """
     found: dict[str, bytes | tuple[int, int]] = {}
-    for directory, _, names in os.walk(root):
-        for name in names:
-            path = Path(directory, name)
-            relative = path.relative_to(root).as_posix()
-            if relative.startswith(_LOCKS) or _is_a_chore(relative):
-                continue
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                large = status.st_size > _LARGE
-                found[relative] = (status.st_size, status.st_mtime_ns) if large else path.read_bytes()
+    known = {} if known is None else known
+    beginning = len(str(root)) + 1
+    for entry in _files(str(root)):
+        relative = entry.path[beginning:]
+        if relative.startswith(_LOCKS) or _is_a_chore(relative):
+            continue
+        with suppress(FileNotFoundError):
+            found[relative] = _seen(entry, known)
     passing = [path for path in found if path.startswith(SCRATCH) and not (root / path).exists()]
     return {path: seen for path, seen in found.items() if path not in passing}
+
+
+def _files(directory: str) -> "Iterator[os.DirEntry[str]]":
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry
+
+
+def _seen(entry: "os.DirEntry[str]", known: Known) -> bytes | tuple[int, int]:
+    status = entry.stat()
+    if status.st_size > _LARGE:
+        return status.st_size, status.st_mtime_ns
+    version = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    before = known.get(entry.path)
+    if before is None or before[0] != version:
+        before = known[entry.path] = (version, Path(entry.path).read_bytes())
+    return before[1]
 
 
 def directories(root: Path) -> set[str]:
@@ -47,9 +70,12 @@ def directories(root: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Storage:
-    """The storage of the registry under test; `root` is None where a test cannot look at it (a peer)."""
+    """The storage of the registry under test; `root` is None where a test cannot look at it (a peer). What is `known`
+    of it may be shared by all who look.
+    """
 
     root: Path | None
+    known: Known = field(default_factory=dict)
 
     @contextmanager
     def unchanged(self, *, but_for: str = "") -> Iterator[None]:
@@ -60,9 +86,11 @@ class Storage:
 
     def files(self, prefix: str) -> set[str]:
         """The files whose path begins with `prefix`."""
-        return set() if self.root is None else {path for path in snapshot(self.root) if path.startswith(prefix)}
+        return {path for path in self._snapshot() if path.startswith(prefix)}
 
     def _seen(self, but_for: str) -> Mapping[str, object]:
-        if self.root is None:
-            return {}
-        return {path: seen for path, seen in snapshot(self.root).items() if not but_for or not path.startswith(but_for)}
+        found = self._snapshot()
+        return {path: seen for path, seen in found.items() if not but_for or not path.startswith(but_for)}
+
+    def _snapshot(self) -> Mapping[str, bytes | tuple[int, int]]:
+        return {} if self.root is None else snapshot(self.root, self.known)
