@@ -28,7 +28,7 @@ from registry.api.options import ApiOptions
 from registry.api.redirects import Redirects
 from registry.app_auth import AuthParts, SettingsSource, build_auth, build_policy_source, fixed_realm
 from registry.app_cleanup import RETENTION, Work, collection_interval, run_in_child
-from registry.app_mirror import MirrorParts, mirror_names
+from registry.app_mirror import mirror_names
 from registry.app_registry import build_registry
 from registry.app_storage import build_backend
 from registry.cleanup import gc, scrub_turn
@@ -104,6 +104,8 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     metrics = _metrics(settings)
     served: ServedRegistry = registry
     if settings.mirror.sources:
+        from registry.app_mirroring import MirrorParts  # noqa: PLC0415  # start-up time
+
         mirror = MirrorParts(settings, registry, backend, metrics.mirrored if metrics is not None else None)
         served = mirror.registry
         chores.append(Chore("telling what was mirrored", mirror.told, _TOLD_SECONDS, at_end=True))

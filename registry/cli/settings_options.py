@@ -66,10 +66,17 @@ def checks() -> "Sequence[Callable[[Settings], Iterable[Problem]]]":
     from registry.app_auth import auth_problems  # noqa: PLC0415
     from registry.app_mirror import mirror_problems  # noqa: PLC0415
     from registry.app_retention import retention_problems  # noqa: PLC0415
-    from registry.app_sync import sync_problems  # noqa: PLC0415
     from registry.app_upstreams import upstream_problems  # noqa: PLC0415
 
-    return (problems, auth_problems, upstream_problems, mirror_problems, sync_problems, retention_problems)
+    return (problems, auth_problems, upstream_problems, mirror_problems, _sync_problems, retention_problems)
+
+
+def _sync_problems(settings: "Settings") -> "Iterable[Problem]":
+    if not settings.sync.copies:
+        return ()
+    from registry.app_sync import sync_problems  # noqa: PLC0415  # the time that its clients of registries take to import
+
+    return sync_problems(settings)
 
 
 def _read(

@@ -25,7 +25,8 @@ from registry.mirror.upstream_answers import (
     whole,
 )
 from registry.mirror.upstream_auth import Scope, UpstreamAuth, parse_challenges, read_token_answer
-from registry.mirror.upstream_options import UpstreamOptions, new_client
+from registry.mirror.upstream_client import new_client
+from registry.mirror.upstream_options import UpstreamOptions
 
 _MAX_REDIRECTS = 5
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})

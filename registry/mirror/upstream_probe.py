@@ -9,7 +9,8 @@ from dataclasses import replace
 import httpx
 
 from registry.mirror.endpoints import Endpoint
-from registry.mirror.upstream_options import UpstreamOptions, new_client
+from registry.mirror.upstream_client import new_client
+from registry.mirror.upstream_options import UpstreamOptions
 
 
 async def probed(options: UpstreamOptions) -> UpstreamOptions:

@@ -42,3 +42,16 @@ def test_the_linter_sees_every_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 
     assert sorted(settings["root_packages"]) == sorted(PACKAGES)
+
+
+def test_a_server_starts_without_what_only_mirrors_and_buckets_and_commands_need() -> None:
+    """Each of them takes a good part of the time that a server takes to start."""
+    code = (
+        "import sys, registry.app, registry.serving.run, registry.cli.settings_options as options\n"
+        "options.checks()\n"
+        "print([name for name in ('httpx', 'boto3', 'rich', 'prometheus_client', 'ldap3') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
