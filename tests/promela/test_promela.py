@@ -19,11 +19,13 @@ _ONLY_WITHIN_GRACE = {"NO_LINK_LOOK", "BYTES_FIRST", *_OF_DELETIONS}
 what was deleted cannot be restored within it."""
 
 
-def _check(directory: Path, *definitions: str) -> str:
-    """Look at every state of the model; what the verifier says."""
+def _check(directory: Path, *definitions: str, optimise: str = "-O0") -> str:
+    """Look at every state of the model; what the verifier says. Where it soon finds something, to compile it takes
+    longest.
+    """
     spin, compiler = need("spin"), need("gcc")
     subprocess.run([spin, *definitions, "-a", _MODEL], cwd=directory, check=True, capture_output=True)
-    subprocess.run([compiler, "-O2", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c"], cwd=directory, check=True)
+    subprocess.run([compiler, optimise, "-DSAFETY", "-o", "pan", "pan.c"], cwd=directory, check=True)
     done = subprocess.run(
         [directory / "pan", "-m400000", "-n", "-w25"], cwd=directory, check=True, capture_output=True, text=True
     )
@@ -38,7 +40,7 @@ def _check(directory: Path, *definitions: str) -> str:
 def test_no_order_of_steps_and_no_kill_loses_what_somebody_needs(
     tmp_path: Path, model: tuple[str, ...], grace: tuple[str, ...]
 ) -> None:
-    found = _check(tmp_path, *model, *grace)
+    found = _check(tmp_path, *model, *grace, optimise="-O2")
 
     assert "errors: 0" in found
     states = re.search(r"([0-9.e+]+) states, stored", found)
