@@ -4,14 +4,16 @@ Knows the command line and the settings file; must not know what is asked of the
 """
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.live_server import LiveServer, cargohold_command, live_server
+from typer.testing import CliRunner
+
+from registry.cli.main import app
+from tests.live_server import LiveServer, live_server
 
 PASSWORDS = {"alice": "correct horse", "bob": "battery staple"}
 AUTH = "auth: {enabled: true, throttle: {per_address: 10000, per_account: 10000}}\n"
@@ -54,15 +56,9 @@ class Guarded:
 
 
 def cargohold(root: Path, config: Path, *arguments: str, stdin: str = "") -> str:
-    """Run `cargohold ARGUMENTS` on a storage; return what it prints."""
-    done = subprocess.run(
-        [*cargohold_command(), *arguments, "--root", str(root), "--config", str(config)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    """Run `cargohold ARGUMENTS` on a storage, within this process; return what it prints."""
+    done = CliRunner().invoke(app, [*arguments, "--root", str(root), "--config", str(config)], input=stdin)
+    assert done.exit_code == 0, done.exception
     return done.stdout
 
 
