@@ -101,6 +101,8 @@ def _hosts(file: Path) -> dict[str, _Host]:
         raise ConfigError(Mistake(str(file), "is not UTF-8 text")) from error
     except yaml.YAMLError as error:
         raise ConfigError(Mistake(str(file), f"is not YAML: {error}")) from error
+    except RecursionError as error:
+        raise ConfigError(Mistake(str(file), "is not YAML that can be read: it goes too deep")) from error
     except ValidationError as error:
         raise ConfigError(
             *(

@@ -32,7 +32,7 @@ from registry.mirror.oci_layout import OciLayout
 from registry.mirror.platforms import Platform
 from registry.mirror.progress import Report
 from registry.mirror.selection import Naming, Selection
-from registry.mirror.sync import Outcome, Sync, SyncTarget, Task
+from registry.mirror.sync import Outcome, Sync, SyncTarget, Taken, Task
 from registry.mirror.sync_turn import SyncBusy, turn
 from registry.mirror.upstream import Upstream
 from registry.mirror.upstream_options import Patience
@@ -101,10 +101,10 @@ async def synchronise(
     Raises `ValueError` if the words of a copy mean nothing, and `StorageError` if our storage cannot be used.
     """
     async with AsyncExitStack() as stack:
-        places = _Places(settings, wish, stack)
+        places, taken = _Places(settings, wish, stack), Taken()
         for copy in copies:
             try:
-                await Sync(await places.task(copy), told, report).run()
+                await Sync(await places.task(copy), told, report, taken).run()
             except (ContentError, MirrorError, OSError) as error:  # what reading a layout raises, too
                 told(Outcome(copy.source, copy.target, (), None, "failed", error=str(error)))
 

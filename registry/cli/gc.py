@@ -13,6 +13,7 @@ from registry.cli import output
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import Steps
+from registry.cli.storage_access import check_there
 
 if TYPE_CHECKING:
     from config.checks import Problem
@@ -74,8 +75,7 @@ def settings_of_storage(
 ) -> "Settings":
     """The settings, which pass the `checks`, of a storage that is there. Raises `Failure`."""
     settings = load_settings(config, {"--root": root}, checks)
-    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
-        raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
+    check_there(settings)
     return settings
 
 

@@ -9,6 +9,7 @@ import typer
 from registry.cli import output
 from registry.cli.copying import pace
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
+from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import bar, shown
 
@@ -82,7 +83,7 @@ def expire(
     from registry.content import keyspace  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
-    settings = load_settings(config, {"--root": root})
+    settings = settings_of_storage(config, root)
     try:
         age = float(parse_duration(older_than)) if older_than else settings.storage.upload_lifetime_seconds
     except ValueError as error:

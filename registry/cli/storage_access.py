@@ -38,6 +38,12 @@ def with_storage(
         raise Failure(f"the storage failed: {error}") from error
 
 
+def check_there(settings: "Settings") -> None:
+    """A directory whose name is mistyped is no empty storage. Raises `Failure`."""
+    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
+        raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
+
+
 def check_owner(root: Path) -> None:
     """What root writes for its own eyes alone, a server that runs as somebody else cannot read."""
     owner = root.stat().st_uid if root.exists() else os.geteuid()

@@ -14,6 +14,7 @@ from registry.cli.copying import line_at
 from registry.cli.failure import INTERRUPTED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import shown
+from registry.cli.storage_access import check_owner, check_there
 from registry.cli.sync_sources import Choice, gather
 from registry.cli.target import PlainHttpOption
 
@@ -95,9 +96,22 @@ def sync(  # noqa: PLR0917  # the command line gives them by name
 
     choice = Choice(to, tags or (), exclude or (), semver, newest, platforms or (), referrers)
     settings, copies = gather(load_settings(config, {"--root": root}), sources or (), from_file, choice)
+    _check_storage(settings, copies, dry_run=dry_run)
     wish = Wish(dry_run, jobs or settings.sync.jobs, plain_http)
     found = _run(settings, copies, wish, quiet=quiet)
     _report(found, dry_run=dry_run, as_json=as_json)
+
+
+def _check_storage(settings: "Settings", copies: "list[CopySettings]", *, dry_run: bool) -> None:
+    """Where our storage is a source, it has to be there; where it is the target, a server must be able to write where
+    this has made directories. Raises `Failure`.
+    """
+    from registry.app_sync import STORAGE, target_of  # noqa: PLC0415  # start-up time
+
+    if any(copy.source == STORAGE for copy in copies):
+        check_there(settings)
+    if not dry_run and not settings.storage.s3.bucket and any(not target_of(copy.target)[0] for copy in copies):
+        check_owner(settings.storage.root)
 
 
 @dataclass(slots=True)

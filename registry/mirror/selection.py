@@ -82,10 +82,12 @@ class Naming:
         naming.target("host.example:5000", RepositoryName("a/b"))
         return naming
 
-    @property
-    def may_collide(self) -> bool:
-        """True if two repositories of one place may get the same name."""
-        return "{name}" not in self.template
+    def makes(self, host: str, name: RepositoryName) -> bool:
+        """True if a repository of `host` that is called otherwise may get this name."""
+        any_of = {"name": ".+", "base": "[^/]+", "host": re.escape(host_in_name(host).lower())}
+        parts = re.split(r"\{([^{}]*)\}", self.template)
+        words = (any_of[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
+        return self.template != "{name}" and re.fullmatch("".join(words), name) is not None
 
     def target(self, host: str, name: RepositoryName) -> RepositoryName:
         """The name of a repository of `host` at the target. Raises `NameInvalid`."""

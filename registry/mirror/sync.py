@@ -25,6 +25,8 @@ Status = Literal["copied", "tagged", "unchanged", "failed"]
 _SIDE_BY_SIDE = 8
 K = TypeVar("K")
 V = TypeVar("V")
+Taken = dict[tuple[str, RepositoryName, Tag], tuple[str, Digest]]
+"""Of each tag of a target (its host comes first), from where a run has brought it, and what it names."""
 _FAILURES = (ContentError, MirrorError, StorageError)
 
 
@@ -64,15 +66,23 @@ class Outcome:
 
 
 class Sync:
-    """One task. `told` hears what became of each image, `report` of each step on the way."""
+    """One task. `told` hears what became of each image, `report` of each step on the way; tasks of one run share what
+    is `taken`.
+    """
 
-    def __init__(self, task: Task, told: Callable[[Outcome], None], report: Report = lambda _: None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        told: Callable[[Outcome], None],
+        report: Report = lambda _: None,
+        taken: Taken | None = None,
+    ) -> None:
         self._task = task
         self._told = told
         self._report = report
         self._source = KnownFirst(task.source, task.target, self._target_name)
         self._tags: dict[Wanted, tuple[Tag, ...]] = {}
-        self._taken: dict[tuple[RepositoryName, Tag], RepositoryName] = {}
+        self._taken = {} if taken is None else taken
 
     async def run(self) -> None:
         """Bring all images. Raises nothing but for mistakes of ours."""
@@ -132,10 +142,16 @@ class Sync:
             return
         try:
             async for name in self._task.source.repositories():
-                if name not in seen and selection.takes_repository(name):
+                if name not in seen and selection.takes_repository(name) and not self._is_copy(name):
                     yield name
         except _FAILURES as error:
             self._told(Outcome(self._task.host, self._task.target_host, (), None, "failed", error=_reason(error)))
+
+    def _is_copy(self, name: RepositoryName) -> bool:
+        """True for what this task may have made itself, in the place that it lists: copied again, it would be a copy of
+        a copy, and each run would make more of them.
+        """
+        return self._task.source is self._task.target and self._task.naming.makes(self._task.host, name)
 
     async def _references(self, name: RepositoryName) -> list[Reference]:
         selection = self._task.selection
@@ -160,8 +176,8 @@ class Sync:
         for reference, digest in (await self._resolved(name, references)).items():
             if isinstance(reference, Digest):
                 tags[digest] += []
-            elif self._task.naming.may_collide and self._taken.setdefault((target, reference), name) != name:
-                message = f"{self._taken[target, reference]} has become {target}:{reference} in this run"
+            elif (first := self._first(name, target, reference, digest)) is not None:
+                message = f"{first} has become {target}:{reference} in this run"
                 self._tell(name, (reference,), digest, "failed", error=message)
             else:
                 tags[digest].append(reference)
@@ -171,6 +187,12 @@ class Sync:
         images = {Wanted(name, digest, target, tuple(moved[digest])): tuple(own) for digest, own in tags.items()}
         self._tags |= images
         return list(images)
+
+    def _first(self, name: RepositoryName, target: RepositoryName, tag: Tag, digest: Digest) -> str | None:
+        """What else this run has made a tag of the target name, if that is another image of another repository."""
+        source = _shown(self._task.host, name)
+        first, there = self._taken.setdefault((self._task.target_host, target, tag), (source, digest))
+        return first if first != source and there != digest else None
 
     async def _resolved(self, name: RepositoryName, references: Sequence[Reference]) -> Mapping[Reference, Digest]:
         async def resolve(reference: Reference) -> Digest | None:

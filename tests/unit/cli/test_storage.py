@@ -74,6 +74,14 @@ def test_what_cannot_be_copied_is_said(
     assert message in done.err
 
 
+def test_uploads_are_not_looked_for_in_a_storage_that_is_not_there(cargohold: Cargohold, tmp_path: Path) -> None:
+    ended = cargohold("storage", "expire", "--root", tmp_path / "nothing")
+
+    assert ended.code == 1
+    assert "nothing is not there" in ended.err
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_uploads_that_were_left_are_removed(cargohold: Cargohold, source: Path) -> None:
     upload = source / keyspace.UPLOADS / "one"
     upload.parent.mkdir(parents=True)

@@ -1,6 +1,7 @@
 """What `cargohold sync` is told to bring, and what it says of words that mean nothing."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def test_a_file_of_skopeo_gives_copies_and_registries(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a: [", "is not YAML"),
+        ("a: " + 5000 * "[", "is not YAML"),
         ("[]", "the file"),
         ("x.io: {images: 7}", "x.io.images"),
         ("x.io: {image: {}}", "x.io.image"),
@@ -140,6 +142,40 @@ def test_a_layout_is_brought_with_a_line_for_each_image(cargohold: Cargohold, tm
     )
     assert again.out == "copied 0 images with 0B, tagged 0, 2 unchanged, 0 failed\n"
     assert (planned.code, done.code, again.code) == (0, 0, 0)
+
+
+def test_sources_that_would_become_one_do_not_overwrite_each_other(cargohold: Cargohold, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for number, name in enumerate(("a", "b")):
+        write_oci_layout(tmp_path / name / "app", {"v1": random_image(number)})
+        cargohold("sync", f"oci:{tmp_path / name / 'app'}", "--to", name, "--root", data)
+
+    ended = cargohold("sync", "a/app", "b/app", "--to", "both/{base}", "--root", data)
+
+    assert ended.code == 1
+    assert "failed: b/app:v1: a/app has become both/app:v1 in this run" in ended.out
+
+
+def test_a_storage_that_is_not_there_is_no_empty_source(cargohold: Cargohold, tmp_path: Path) -> None:
+    ended = cargohold("sync", "team/**", "--to", "registry.lan/backup", "--root", tmp_path / "data")
+
+    assert ended.code != 0
+    assert "data is not there" in ended.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
+def test_root_brings_nothing_into_a_storage_that_the_server_of_another_user_writes_to(
+    cargohold: Cargohold, tmp_path: Path
+) -> None:
+    write_oci_layout(tmp_path / "app", {"v1": random_image(1)})
+    (tmp_path / "data").mkdir()
+    os.chown(tmp_path / "data", 1234, 1234)
+
+    ended = cargohold("sync", f"oci:{tmp_path / 'app'}", "--root", tmp_path / "data")
+
+    assert ended.code == 2
+    assert "belongs to user 1234" in ended.err
 
 
 def test_what_is_no_layout_is_named(cargohold: Cargohold, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from registry.mirror.copy import Options
 from registry.mirror.errors import RateLimited, UpstreamRefused
 from registry.mirror.platforms import Platform
 from registry.mirror.selection import Naming, Selection
-from registry.mirror.sync import Outcome, Sync, Task
+from registry.mirror.sync import Outcome, Sync, Taken, Task
 from registry.name_patterns import NamePattern
 from tests.images import Content, artifact, index, random_image
 from tests.unit.mirror.places import MemoryPlace
@@ -212,6 +212,38 @@ async def test_two_repositories_that_would_become_one_do_not_overwrite_each_othe
         ("r.test/b/app", ("v2",), "copied"),
         ("r.test/b/app", ("v1",), "failed"),
     }
+
+
+async def test_two_tasks_of_a_run_do_not_overwrite_what_the_other_has_brought() -> None:
+    first, second, target = Watched(), Watched(), Watched()
+    first.add("app", random_image(1), "v1", "same")
+    second.add("app", random_image(2), "v1")
+    second.add("app", random_image(1), "same")
+    tasks = [_task(first, target), replace(_task(second, target), host="other.test")]
+    outcomes: list[Outcome] = []
+    taken: Taken = {}
+
+    for task in tasks:
+        await Sync(task, outcomes.append, taken=taken).run()
+
+    assert _statuses(outcomes) == {
+        ("r.test/app", ("same", "v1"), "copied"),
+        ("other.test/app", ("v1",), "failed"),
+        ("other.test/app", ("same",), "unchanged"),
+    }
+    assert "r.test/app has become mirror/app:v1 in this run" in {outcome.error for outcome in outcomes}
+
+
+@pytest.mark.parametrize("template", ["mirror", "{name}/copy", "{base}"])
+async def test_what_a_sync_within_one_place_has_made_is_not_copied_again(template: str) -> None:
+    place = Watched()
+    place.add("team/app", random_image(1), "v1")
+    task = replace(_task(place, place), host="", naming=Naming.parse(template))
+
+    outcomes = [outcome for _ in range(3) for outcome in await _run(task)]
+
+    assert len(place.held) == 2
+    assert [outcome.status for outcome in outcomes] == ["copied", "unchanged", "unchanged"]
 
 
 async def test_a_registry_that_lists_a_repository_twice_does_no_harm() -> None:
