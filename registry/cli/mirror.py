@@ -69,6 +69,7 @@ def _url(settings: "Settings", given: str) -> str:
     from urllib.parse import urlsplit  # noqa: PLC0415  # start-up time
 
     from config.addresses import TcpAddress  # noqa: PLC0415
+    from registry.content.image_references import is_host  # noqa: PLC0415
 
     url = (given or settings.http.external_url).rstrip("/")
     if not url:
@@ -76,9 +77,15 @@ def _url(settings: "Settings", given: str) -> str:
         if not isinstance(address, TcpAddress) or address.host in ("0.0.0.0", "::"):  # noqa: S104  # nobody binds it
             raise Failure("say how clients reach this registry: --url https://registry.example.com", MISUSED)
         url = f"{'https' if settings.server.tls.certificate else 'http'}://{address}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-        raise Failure(f"--url {url}: write http:// or https:// and the host, without a path", MISUSED)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and is_host(parts.netloc) and not parts.path and not parts.query
+        usable = usable and parts.port != 0  # raises for one that cannot be
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = url.rpartition("@")[2]
+        raise Failure(f"--url {shown}: write http:// or https:// and the host, without a path", MISUSED)
     return url
 
 

@@ -28,20 +28,16 @@ class Endpoint:
 
         Raises `ValueError` with what is wrong.
         """
-        if "://" in text:
-            parts = urlsplit(text)
-            if parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
-                raise ValueError(f"{text!r} is not the URL of a registry: write https://HOST[:PORT]")
-            host, path, scheme = parts.netloc, parts.path.strip("/"), parts.scheme
-            if path.removesuffix("v2"):
-                raise ValueError(f"{text!r} has a path: registries are at the root of their host")
-        else:
-            host, scheme = text, "http" if plain_http or is_loopback(text) else "https"
+        if "@" in text:  # what stands before it is in no message
+            raise ValueError(
+                "a name and a password do not belong into the URL of a registry: write https://HOST[:PORT]"
+            )
+        scheme, host = _parted(text) if "://" in text else ("", text)
         if not is_host(host):
             raise ValueError(f"{host!r} is not a registry: write HOST[:PORT]")
         if host in _HUB_NAMES:
             return cls(DOCKER_HUB, _HUB_URL)
-        return cls(host, f"{scheme}://{host}")
+        return cls(host, f"{scheme or ('http' if plain_http or is_loopback(host) else 'https')}://{host}")
 
     @property
     def names(self) -> frozenset[str]:
@@ -56,6 +52,20 @@ class Endpoint:
     def repository(self, name: RepositoryName) -> RepositoryName:
         """What a repository is called there: Docker Hub's own images live in `library/`."""
         return RepositoryName(f"library/{name}") if self.host == DOCKER_HUB and "/" not in name else name
+
+
+def _parted(url: str) -> tuple[str, str]:
+    """Scheme and host of a URL. Raises `ValueError`."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and not parts.query and not parts.fragment
+    except ValueError:  # brackets around what is no address
+        usable = False
+    if not usable:
+        raise ValueError(f"{url!r} is not the URL of a registry: write https://HOST[:PORT]")
+    if parts.path.strip("/").removesuffix("v2"):
+        raise ValueError(f"{url!r} has a path: registries are at the root of their host, write https://HOST[:PORT]")
+    return parts.scheme, parts.netloc
 
 
 def is_loopback(host: str) -> bool:

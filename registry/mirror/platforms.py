@@ -60,8 +60,9 @@ def chosen(data: bytes, children: Sequence[Descriptor], wanted: Sequence[Platfor
         if platform is not None and any(each.covers(platform) for each in wanted)
     }
     if not taken and any(platform is not None for platform in found):
-        there = ", ".join(sorted({str(platform) for platform in found if platform is not None}))
-        raise ManifestUnknown(f"the index has no image for {', '.join(map(str, wanted))}; it has {there[:500]}")
+        there = ", ".join(sorted({str(platform) for platform in found if platform is not None}))[:500]
+        shown = "".join(char if char.isprintable() else "?" for char in there)  # others have written it
+        raise ManifestUnknown(f"the index has no image for {', '.join(map(str, wanted))}; it has {shown}")
     return tuple(
         child
         for child, entry, platform in zip(children, entries, found, strict=True)
@@ -98,9 +99,11 @@ def _platform(entry: Mapping[str, object]) -> Platform | None:
     return Platform(os, architecture, variant if isinstance(variant, str) else "")
 
 
-def _attested(entry: Mapping[str, object]) -> object:
+def _attested(entry: Mapping[str, object]) -> str | None:
+    """The image that a descriptor attests; None if it says nothing that can be meant so."""
     annotations = entry.get("annotations")
-    return annotations.get(_ATTESTS) if isinstance(annotations, dict) else None
+    attested = annotations.get(_ATTESTS) if isinstance(annotations, dict) else None
+    return attested if isinstance(attested, str) else None
 
 
 def _plain(platform: Platform) -> str:

@@ -143,6 +143,10 @@ def test_the_address_of_the_settings_is_used(cargohold: Cargohold, tmp_path: Pat
     [
         (["docker", "--url", "registry.lan"], "write http:// or https:// and the host"),
         (["docker", "--url", "https://registry.lan/path"], "without a path"),
+        (["docker", "--url", "http://[::1"], "write http:// or https:// and the host"),
+        (["docker", "--url", "https://[lan]"], "write http:// or https:// and the host"),
+        (["docker", "--url", "https://me:secret@registry.lan"], "write http:// or https:// and the host"),
+        (["docker", "--url", "https://registry.lan:99999"], "write http:// or https:// and the host"),
         (["docker", "--url", _URL, "--upstream", "quay.io"], "images of docker.io only"),
         (["podman", "--url", _URL, "--upstream", "a b"], "write HOST or HOST=PREFIX"),
         (["podman", "--url", _URL, "--upstream", "quay.io=/x"], "is not a repository name"),

@@ -29,7 +29,7 @@ def test_a_platform_covers_its_variants_and_no_other(wanted: str, there: str, fi
     assert Platform.parse(wanted).covers(Platform.parse(there)) is fits
 
 
-def descriptor(number: int, platform: object = None, attests: str | None = None) -> dict[str, object]:
+def descriptor(number: int, platform: object = None, attests: object = None) -> dict[str, object]:
     value = {"mediaType": OCI_MANIFEST, "digest": f"sha256:{number:064x}", "size": 1}
     annotations = {"annotations": {"vnd.docker.reference.digest": attests}} if attests else {}
     return value | ({"platform": platform} if platform is not None else {}) | annotations
@@ -65,6 +65,18 @@ def test_children_that_name_no_platform_are_always_taken(platform: object) -> No
     assert numbers([descriptor(1, platform), descriptor(2, AMD64)], "linux/amd64") == [1, 2]
 
 
+@pytest.mark.parametrize("attests", [["sha256"], {"a": 1}, 7])
+def test_an_annotation_that_is_no_text_attests_nothing(attests: object) -> None:
+    assert numbers([descriptor(1, UNKNOWN, attests), descriptor(2, AMD64)], "linux/amd64") == [1, 2]
+
+
 def test_an_index_of_other_platforms_only_says_which_it_has() -> None:
     with pytest.raises(ManifestUnknown, match="no image for linux/s390x; it has linux/amd64"):
         numbers([descriptor(1, AMD64)], "linux/s390x")
+
+
+def test_a_platform_that_would_write_to_the_terminal_is_told_without() -> None:
+    with pytest.raises(ManifestUnknown, match=r"it has \?\[31mred\?/x") as told:
+        numbers([descriptor(1, {"os": "\x1b[31mred\ud800", "architecture": "x"})], "linux/amd64")
+
+    assert str(told.value).isprintable()
