@@ -20,6 +20,9 @@ class Problem:
     path: Location
     message: str
 
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}: {self.message}"
+
 
 def problems(settings: Settings) -> Iterator[Problem]:
     """Everything that does not fit together."""
@@ -35,6 +38,28 @@ def problems(settings: Settings) -> Iterator[Problem]:
             ("registry", "catalog_page_size"),
             f"is larger than registry.max_page_size ({settings.registry.max_page_size}): make one fit the other",
         )
+
+
+def notes(settings: Settings) -> Iterator[Problem]:
+    """What is no mistake, and may be more than was meant."""
+    source = next((source for source in settings.mirror.online if source.prefix == settings.mirror.default), None)
+    if source is not None and _has_own_images(settings):
+        yield Problem(
+            ("mirror", "default"),
+            f"a name that nothing here has, such as a mistyped one, is answered with what {source.upstream} has under"
+            " it, whoever made it there; only docker's registry-mirrors need that",
+        )
+
+
+def _has_own_images(settings: Settings) -> bool:
+    """True if somebody may push what is no mirror's."""
+    rules, mirrored = settings.access.rules, tuple(f"{source.prefix}/" for source in settings.mirror.sources)
+    return rules is None or any(
+        rule.effect == "allow"
+        and not {"push", "admin", "*"}.isdisjoint(rule.actions)
+        and not all(pattern.startswith(mirrored) for pattern in rule.repositories)
+        for rule in rules
+    )
 
 
 def missing_files(settings: Settings) -> Iterator[Problem]:

@@ -15,16 +15,19 @@ app = typer.Typer(help="Check and show settings.", no_args_is_help=True, rich_ma
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings file.")],
 ) -> None:
-    """Name each mistake in a settings file, with its line.
+    """Name each mistake in a settings file, with its line, and what may be more than was meant.
 
     The file alone is checked, without the environment; files that it names need not be there.
     """
-    from config.load import ConfigError, read  # noqa: PLC0415  # start-up time
+    from config.checks import notes  # noqa: PLC0415  # start-up time
+    from config.load import ConfigError, read  # noqa: PLC0415
 
     try:
-        read(file, environment=False, checks=checks())
+        settings = read(file, environment=False, checks=checks()).settings
     except ConfigError as error:
         raise refused(error) from error
+    for noted in notes(settings):
+        output.note(f"note: {noted}")
     output.result(f"{file}: no mistake found")
 
 

@@ -112,7 +112,7 @@ def run_server(settings: "Settings", source: "SettingsSource | None", build: Bui
     from registry.serving.workers import WorkersFailed  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
-    if problems := [f"  {'.'.join(map(str, problem.path))}: {problem.message}" for problem in missing_files(settings)]:
+    if problems := [f"  {problem}" for problem in missing_files(settings)]:
         raise Failure("\n".join(["files that the settings name cannot be used:", *problems]), MISUSED)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
@@ -168,9 +168,11 @@ def _options(settings: "Settings") -> "ServerOptions":
 
 def _announce(settings: "Settings", address: str) -> None:
     """Say that connections are accepted: one JSON line, or a few lines for people."""
-    from registry.app_storage import place_of  # noqa: PLC0415  # start-up time
+    from config.checks import notes  # noqa: PLC0415  # start-up time
+    from registry.app_storage import place_of  # noqa: PLC0415
 
     data, writers = place_of(settings), _writers(settings, address)
+    noted = list(map(str, notes(settings)))
     if settings.log.format == "json":
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -180,12 +182,15 @@ def _announce(settings: "Settings", address: str) -> None:
             "address": address,
             "data": data,
             "writers": writers,
+            **({"notes": noted} if noted else {}),
         }
         output.note(json.dumps(line, ensure_ascii=False))
         return
     output.note(f"Cargohold {__version__} listens on {address}")
     output.note(f"  data:   {data}")
     output.note(f"  access: {writers}")
+    for text in noted:
+        output.note(f"  note:   {text}")
     if "://" in address and not settings.auth.is_on:
         host = f"localhost:{address.rpartition(':')[2]}" if _is_everywhere(address) else address.partition("://")[2]
         output.note(f"  try:    docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE")

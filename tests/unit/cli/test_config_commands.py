@@ -32,6 +32,28 @@ def test_check_says_when_there_is_no_mistake(cargohold: Cargohold) -> None:
     assert (ended.code, ended.out) == (0, "good.yml: no mistake found\n")
 
 
+@pytest.mark.parametrize(
+    ("default", "rules", "noted"),
+    [
+        ("hub", "", True),
+        ("hub", "access: {rules: [{who: [authenticated], repositories: [team/**, hub/**], actions: [push]}]}", True),
+        ("hub", "access: {rules: [{who: [authenticated], repositories: ['**'], actions: [pull]}]}", False),
+        ("hub", "access: {rules: [{who: [authenticated], repositories: [hub/**], actions: [pull, push]}]}", False),
+        ("", "", False),
+    ],
+)
+def test_check_notes_that_names_which_nothing_here_has_come_from_elsewhere(
+    cargohold: Cargohold, default: str, rules: str, noted: bool
+) -> None:
+    mirror = f"mirror: {{default: '{default}', sources: [{{prefix: hub, upstream: docker.io}}]}}"
+    Path("c.yml").write_text(f"auth: {{enabled: true}}\n{mirror}\n{rules}\n")
+
+    ended = cargohold("config", "check", "c.yml")
+
+    assert (ended.code, ended.out) == (0, "c.yml: no mistake found\n")
+    assert ("note: mirror.default: " in ended.err) == noted
+
+
 def test_check_judges_the_file_alone(cargohold: Cargohold, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARGOHOLD_SERVER__WORKERS", "many")
     Path("good.yml").write_text("server: {workers: 2}\n")

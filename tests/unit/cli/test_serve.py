@@ -35,12 +35,14 @@ def test_the_start_up_line_says_what_listens_where_with_which_data_open_to_whom(
 
 
 def test_people_get_the_same_as_text_and_are_told_how_to_begin(tmp_path: Path) -> None:
-    with live_server(tmp_path, arguments=["--log-format", "text"]) as server:
+    (tmp_path / "c.yml").write_text("mirror: {default: hub, sources: [{prefix: hub, upstream: docker.io}]}\n")
+    with live_server(tmp_path, arguments=["--log-format", "text", "--config", str(tmp_path / "c.yml")]) as server:
         said = server.tail()
 
     assert f"Cargohold {__version__} listens on {server.url}\n" in said
     assert f"data:   {server.root}\n" in said
     assert "may push and delete: no authentication is configured\n" in said
+    assert "note:   mirror.default: a name that nothing here has" in said
     assert f"docker push {server.address}/IMAGE\n" in said
 
 
