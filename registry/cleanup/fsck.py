@@ -28,13 +28,15 @@ from storage_backends.errors import NotFound, VersionMismatch
 @dataclass(frozen=True, slots=True)
 class Options:
     """What to do; times in seconds. What is younger than `grace` may belong to a push. An index may lack manifests if
-    `sparse`; repositories below one of the prefixes `mirrored` fetch what they lack when somebody asks for it.
+    `sparse`, and below one of the prefixes `carried`, where bundles may have brought chosen platforms alone. What is
+    below one of the prefixes `mirrored` fetches what it lacks when somebody asks for it. The longest prefix counts.
     """
 
     grace: float = 3600.0
     lease: float = 300.0
     sparse: bool = False
     mirrored: Sequence[str] = ()
+    carried: Sequence[str] = ()
     repair: bool = False
 
 
@@ -101,8 +103,11 @@ class Fsck:
 
     async def _look(self, name: str) -> Sequence[Finding]:
         since = self._now - self._options.grace
-        mirrored = any(name.startswith(f"{prefix}/") for prefix in self._options.mirrored)
-        look = Look(self._backend, name, since, sparse=self._options.sparse, mirrored=mirrored)
+        options = self._options
+        prefixes = (prefix for prefix in (*options.mirrored, *options.carried) if name.startswith(f"{prefix}/"))
+        prefix = max(prefixes, key=len, default=None)
+        sparse = options.sparse or prefix in options.carried
+        look = Look(self._backend, name, since, sparse=sparse, mirrored=prefix in options.mirrored)
         found = await look.run()
         own = LookAtOwn(self._backend, found, since)
         await own.run()

@@ -58,7 +58,8 @@ def fsck(  # noqa: PLR0917  # the command line gives them by name
         grace=settings.cleanup.grace_seconds,
         lease=settings.cleanup.lease_seconds,
         sparse=settings.registry.allow_sparse_indexes or not settings.registry.check_references,
-        mirrored=[source.prefix for source in settings.mirror.sources],
+        mirrored=[source.prefix for source in settings.mirror.online],
+        carried=[source.prefix for source in settings.mirror.sources if source.offline],
         repair=repair and not dry_run,
     )
     if grace:

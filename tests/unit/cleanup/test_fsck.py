@@ -228,8 +228,21 @@ async def test_a_mirror_may_lack_what_nobody_has_asked_for(backend: StorageBacke
 
     assert (await check(backend, mirrored=["team"])).left == []
     assert set(kinds((await check(backend, mirrored=["tea", "team/app"])).left)) == {"missing blob", "missing manifest"}
+    assert kinds((await check(backend, carried=["team"])).left) == ["missing blob"]
     await backend.delete(keyspace.blob(digest))
     assert kinds((await check(backend, mirrored=["team"])).left) == ["manifest without bytes"]
+
+
+async def test_below_a_carried_prefix_of_a_mirror_nobody_fetches_a_layer(
+    backend: StorageBackend, registry: Registry
+) -> None:
+    name = RepositoryName.parse("team/closed/app")
+    await push(registry, name, "latest", _LAYER)
+    await backend.delete(keyspace.layer_link(name, Digest.of(_LAYER)))
+    await backend.delete(keyspace.blob(Digest.of(_LAYER)))
+
+    assert (await check(backend, mirrored=["team"])).left == []
+    assert kinds((await check(backend, mirrored=["team"], carried=["team/closed"])).left) == ["missing blob"]
 
 
 async def test_a_build_cache_whose_index_lists_blobs_is_whole(backend: StorageBackend, registry: Registry) -> None:
