@@ -32,7 +32,7 @@ class DanglingReferrers:
     async def choose(self, found: Inventory, now: float, step: Step) -> Sequence[Going]:
         """See `Chooser`."""
         since = now - self.grace
-        old = {digest for digest, image in found.images.items() if image.pushed < since}
+        old = {digest for digest, image in found.images.items() if image.arrived < since}
         subjects = {digest: _subjects(found.images[digest]) for digest in found.roots & old}
         dangling = {digest for digest, named in subjects.items() if named and not named & found.images.keys()}
         if not dangling:

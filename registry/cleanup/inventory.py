@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from registry.cleanup import repositories
 from registry.cleanup.mark import references
-from registry.content import keyspace
+from registry.content import keyspace, push_times
 from registry.content.digest import Digest
 from registry.content.errors import ManifestInvalid
 from registry.content.manifest_store import media_type_of
@@ -38,14 +38,17 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A manifest of a repository; `size` is that of its own bytes, `pushed` in seconds since the epoch. `packed` has
-    the digests that it names, and is None if it cannot be read.
+    """A manifest of a repository; `size` is that of its own bytes. `pushed` is when it was pushed, here or where it was
+    copied from; `arrived` is when it was last pushed or copied here, or pushed elsewhere: what is younger than a grace
+    period stays. Both in seconds since the epoch. `packed` has the digests that it names, and is None if it cannot be
+    read.
     """
 
     repository: str
     digest: Digest
     size: int
     pushed: float
+    arrived: float
     tags: tuple[str, ...] = ()
     packed: bytes | None = None
     media_type: str = ""
@@ -167,6 +170,10 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
     tags: dict[Digest, list[str]] = defaultdict(list)
     async for tag, digest in _tags(backend, name, step):
         tags[digest].append(tag)
+    copied: set[Digest | None] = set()
+    async for batch in batches(backend, repositories.by_digest(backend, keyspace.pushes(name), ""), _BATCH):
+        copied |= {entry.digest for entry in batch}
+        await step()
 
     async def image(entry: repositories.Entry) -> Image | None:
         if entry.digest is None:
@@ -174,7 +181,10 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
         link = await repositories.stat_if_there(backend, entry.key)
         if link is None:
             return None  # deleted meanwhile, or what a deletion has left of it
-        found = await _image(backend, name, entry.digest, link.modified, tuple(tags.get(entry.digest, ())))
+        is_copied = entry.digest in copied
+        pushed = await push_times.pushed(backend, name, entry.digest, link) if is_copied else link.modified
+        times = pushed, max(pushed, link.modified)
+        found = await _image(backend, name, entry.digest, times, tuple(tags.get(entry.digest, ())))
         return found if whole else replace(found, manifest=None)
 
     images: dict[Digest, Image] = {}
@@ -241,18 +251,20 @@ async def _tags(backend: StorageBackend, name: str, step: Step) -> AsyncIterator
         await step()
 
 
-async def _image(backend: StorageBackend, name: str, digest: Digest, pushed: float, tags: tuple[str, ...]) -> Image:
+async def _image(
+    backend: StorageBackend, name: str, digest: Digest, times: tuple[float, float], tags: tuple[str, ...]
+) -> Image:
     data = await _bytes(backend, keyspace.blob(digest))
     if data is None or Digest.of(data, digest.algorithm) != digest:
-        return Image(name, digest, len(data or b""), pushed, tags)
+        return Image(name, digest, len(data or b""), *times, tags)
     packed = b"".join(_packed(named) for named in references(data))
     media_type = sys.intern(await media_type_of(backend, name, digest, own_words(data)))
     manifest = _parsed(data, media_type)
     if manifest is None:
-        return Image(name, digest, len(data), pushed, tags, packed, media_type)
+        return Image(name, digest, len(data), *times, tags, packed, media_type)
     artifact_type = sys.intern(manifest.artifact_type) if manifest.artifact_type else None
     subject = manifest.subject.digest if manifest.subject else None
-    return Image(name, digest, len(data), pushed, tags, packed, media_type, subject, artifact_type, manifest)
+    return Image(name, digest, len(data), *times, tags, packed, media_type, subject, artifact_type, manifest)
 
 
 def _packed(digest: Digest) -> bytes:

@@ -165,16 +165,19 @@ class Marker:
         async for entry in repositories.by_digest(self._backend, keyspace.revisions(name), "/link"):
             if entry.digest is not None:
                 there.add(entry.digest)
-        async for entry in repositories.by_digest(self._backend, keyspace.media_types(name), ""):
-            if entry.digest is not None and entry.digest not in there:
-                self.marked.condemn(entry.digest, entry.key)
-        async for entry in repositories.by_digest(self._backend, keyspace.pulls(name), ""):
-            if entry.digest is not None and entry.digest not in there:
-                self.marked.condemn(entry.digest, entry.key)
+        async for batch in batches(self._backend, self._kept_of_manifests(name), 64):
+            gone = [entry for entry in batch if entry.digest is not None and entry.digest not in there]
+            fresh = await side_by_side(self._backend, self._is_fresh, gone)  # a copy brings the manifest later
+            for entry, is_fresh in zip(gone, fresh, strict=True):
+                if entry.digest is not None and not is_fresh:
+                    self.marked.condemn(entry.digest, entry.key)
+
+    async def _kept_of_manifests(self, name: str) -> AsyncIterator[Entry]:
+        for prefix in (keyspace.media_types(name), keyspace.pulls(name), keyspace.pushes(name)):
+            async for entry in repositories.by_digest(self._backend, prefix, ""):
+                yield entry
         async for key in paging.keys(self._backend, keyspace.all_referrers(name)):
-            digest = repositories.parsed(key.rpartition("/")[2])
-            if digest is not None and digest not in there:
-                self.marked.condemn(digest, key)
+            yield Entry(key, repositories.parsed(key.rpartition("/")[2]))
 
 
 def references(data: bytes) -> Iterable[Digest]:

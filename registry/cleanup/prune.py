@@ -37,7 +37,7 @@ class Prune:
         old = {
             digest
             for digest, image in found.images.items()
-            if image.pushed < now - self.grace and not is_immutable(self.immutable, image.repository, image.tags)
+            if image.arrived < now - self.grace and not is_immutable(self.immutable, image.repository, image.tags)
         }
         roots = sorted(found.roots & old)
         fits = await in_steps(self.backend, lambda digest: self._fits(found, found.images[digest]), roots, step)

@@ -66,9 +66,9 @@ class Retaining:
         async def of_image(image: Image) -> list[Candidate]:
             pulled = await self._pulled(found, image, now if since is None else since) if policy.asks_for_pulls else 0.0
             labels = await inventory.labels(self._backend, found, image) if policy.asks_for_labels else frozenset()
-            signed = is_signed(found, image)
+            signed, times = is_signed(found, image), (image.pushed, image.arrived, pulled)
             return [
-                Candidate(image.digest, tag, image.pushed, pulled, labels, signed, self._is_immutable(image, tag))
+                Candidate(image.digest, tag, *times, labels, signed, self._is_immutable(image, tag))
                 for tag in found.own_tags(image) or ("",)
             ]
 
@@ -93,7 +93,7 @@ class Retaining:
         old = {
             digest
             for digest, image in found.images.items()
-            if image.pushed < now - self._grace and not is_immutable(self._immutable, image.repository, image.tags)
+            if image.arrived < now - self._grace and not is_immutable(self._immutable, image.repository, image.tags)
         }
         whole = found.going(lost.keys() - kept, old)
         going = [

@@ -20,12 +20,13 @@ Order = Literal["pushed", "semver"]
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A tag, or (without a name) an image that has none. `pulled` is the latest moment at which it may have been
-    pulled; times are in seconds since the epoch.
+    pulled, `pushed` and `arrived` are as in `inventory.Image`; times are in seconds since the epoch.
     """
 
     digest: Digest
     tag: str
     pushed: float
+    arrived: float
     pulled: float = 0.0
     labels: frozenset[tuple[str, str]] = frozenset()
     signed: bool = False
@@ -135,8 +136,9 @@ class _Deciding:
             return Decision(candidate, True, "immutable")
         if candidate in self.kept:
             return Decision(candidate, True, self.kept[candidate])
-        if candidate.pushed >= self.now - self.grace:
-            return Decision(candidate, True, "pushed within the grace period")
+        if candidate.arrived >= self.now - self.grace:
+            how = "pushed" if candidate.pushed >= self.now - self.grace else "copied here"
+            return Decision(candidate, True, f"{how} within the grace period")
         return self._tagged(candidate) if candidate.tag else self._untagged(candidate)
 
     def _tagged(self, candidate: Candidate) -> Decision:

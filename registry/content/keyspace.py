@@ -26,6 +26,7 @@ cargohold/v1/                                         ours, beside it
 │   └── condemned/<2 hex>                             digests that go now, unless somebody needs them
 └── repositories/<name>/
     ├── _pulls/<alg>/<hex>                            when a manifest was last pulled
+    ├── _pushed/<alg>/<hex>                           when a manifest was pushed that was copied here: `push_times`
     ├── _media_types/<alg>/<hex>                      media type as pushed, where the bytes do not say it
     ├── _trash/<alg>/<hex>/<uuid>                     a manifest or its tags were deleted, and can still be restored
     ├── _referrers/<alg>/<hex>/<alg>:<hex>            descriptor of a referrer, by subject         (can be rebuilt)
@@ -159,6 +160,16 @@ def pulls(name: str) -> str:
 def pulled(name: str, digest: Digest) -> str:
     """When a manifest was last pulled, in seconds since the epoch."""
     return f"{pulls(name)}{digest.algorithm}/{digest.encoded}"
+
+
+def pushes(name: str) -> str:
+    """The prefix of the times of pushes to other storages: `<alg>/<hex>` follows."""
+    return f"{OWN_REPOSITORIES}{name}/_pushed/"
+
+
+def pushed(name: str, digest: Digest) -> str:
+    """When a manifest was pushed, if it came from another storage: see `push_times`."""
+    return f"{pushes(name)}{digest.algorithm}/{digest.encoded}"
 
 
 def media_types(name: str) -> str:

@@ -2,7 +2,8 @@
 
 The order is the safety: blobs first, then what is known about manifests and the accounts, then links, tags last. A copy
 that is stopped anywhere therefore never shows a tag, or a manifest, whose content is missing. What is there already is
-left alone, so that the next run goes on from there, and brings what has been pushed meanwhile.
+left alone, so that the next run goes on from there, and brings what has been pushed meanwhile. When manifests were
+pushed goes with them: see `push_times`. When they were pulled is the time of an object, which is that of the copy then.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from registry.content import keyspace
+from registry.content import keyspace, push_times
 from registry.content.digest import Digest, Hasher
 from registry.content.errors import DigestInvalid
-from storage_backends.base import StorageBackend, Upload
+from storage_backends.base import ObjectInfo, StorageBackend, StoredObject, Upload
 from storage_backends.errors import InvalidKey, NotFound
 from storage_backends.sendable import FileRegion, Sendable
 
@@ -30,6 +31,8 @@ _NOT_COPIED = (
 """What is under way, or is about this storage alone."""
 _BLOCK = 1024 * 1024
 _PAGE = 1000
+_SAME_SECONDS = 1.0
+"""Some storages keep the times of objects in whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class StorageCopy:
         async for keys in _keys(self._source, keyspace.BLOBS):
             yield keys
         async for keys in _keys(self._source, keyspace.OWN):
-            yield [key for key in keys if not key.startswith(_NOT_COPIED)]
+            yield [key for key in keys if not key.startswith(_NOT_COPIED) and "/_pushed/" not in key]
         for stage in (_is_other, _is_history, _is_tag):
             async for keys in _keys(self._source, keyspace.REPOSITORIES):
                 yield [key for key in keys if stage(key)]
@@ -132,6 +135,8 @@ class StorageCopy:
         try:
             if _is_blob(key):
                 await self._copy_blob(key, dry_run=dry_run)
+            elif (manifest := _manifest_of(key)) is not None:
+                await self._copy_manifest_link(key, *manifest, dry_run=dry_run)
             else:
                 await self._copy_small(key, dry_run=dry_run)
         except NotFound:
@@ -142,14 +147,31 @@ class StorageCopy:
 
     async def _copy_small(self, key: str, *, dry_run: bool) -> None:
         found = await self._source.get(key)
-        try:
-            if (await self._target.get(key)).data == found.data:
-                return
-        except NotFound:
-            pass
+        there = await self._at_target(key)
+        if there is not None and there.data == found.data and not _says_more(found.info, there.info):
+            return
         if not dry_run:
             await self._target.put(key, found.data)
         self.progress.copied += 1
+
+    async def _copy_manifest_link(self, key: str, name: str, digest: Digest, *, dry_run: bool) -> None:
+        found = await self._source.get(key)
+        there = await self._at_target(key)
+        is_new = there is None or there.data != found.data
+        self.progress.copied += is_new
+        if dry_run:
+            return
+        pushed = await push_times.pushed(self._source, name, digest, found.info)
+        if there is None or is_new:
+            await push_times.copy_link(self._target, name, digest, found.data, pushed)
+        else:
+            await push_times.keep(self._target, name, digest, there.info, pushed)
+
+    async def _at_target(self, key: str) -> StoredObject | None:
+        try:
+            return await self._target.get(key)
+        except NotFound:
+            return None
 
     async def _copy_blob(self, key: str, *, dry_run: bool) -> None:
         size = (await self._source.stat(key)).size
@@ -201,6 +223,22 @@ def _digest_of(key: str) -> Digest | None:
         return Digest.parse(f"{parts[0]}:{parts[2]}") if len(parts) == 4 and parts[3] == "data" else None
     except DigestInvalid:
         return None
+
+
+def _manifest_of(key: str) -> tuple[str, Digest] | None:
+    """The repository and the digest that a manifest's link names; None if it is no such key."""
+    name, _, rest = key.removeprefix(keyspace.REPOSITORIES).partition("/_manifests/revisions/")
+    parts = rest.split("/")
+    try:
+        return (name, Digest.parse(f"{parts[0]}:{parts[1]}")) if len(parts) == 3 and parts[2] == "link" else None
+    except DigestInvalid:
+        return None
+
+
+def _says_more(found: ObjectInfo, there: ObjectInfo) -> bool:
+    """True of the times of pulls, which are those of the objects, if the later one is at the source."""
+    is_time = "/_pulls/" in found.key or found.key == keyspace.PULLS_SINCE
+    return is_time and found.modified - there.modified >= _SAME_SECONDS
 
 
 async def _keys(backend: StorageBackend, prefix: str) -> AsyncIterator[Sequence[str]]:

@@ -1,5 +1,6 @@
 """A registry moves from a directory to a bucket and back; a bucket that Docker's registry wrote is served in place."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Mapping
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from registry.cleanup import inventory
+from registry.content import keyspace
+from storage_backends.filesystem import FilesystemBackend
 from tests.buckets.gateway import Gateway
 from tests.buckets.proxy import Proxy
 from tests.buckets.replicas import bucket_settings
@@ -32,6 +36,12 @@ def _copy(*arguments: str | Path) -> dict[str, object]:
     return found
 
 
+def _pushed(root: Path, name: str) -> list[float]:
+    """When the images of a repository were pushed."""
+    backend = FilesystemBackend(root, scratch=keyspace.SCRATCH)
+    return [image.pushed for image in asyncio.run(inventory.read(backend, name)).images.values()]
+
+
 @pytest.mark.timeout(120)
 def test_a_registry_moves_to_a_bucket_and_back(gateway: Gateway, proxy: Proxy, bucket: str, tmp_path: Path) -> None:
     settings = bucket_settings(gateway, proxy.endpoint, bucket)
@@ -53,6 +63,8 @@ def test_a_registry_moves_to_a_bucket_and_back(gateway: Gateway, proxy: Proxy, b
     assert _copy(tmp_path / "first" / "data", file)["copied"] == 0
 
     _copy(file, tmp_path / "second" / "data")
+    times = [[_pushed(tmp_path / place / "data", f"team/app-{n}") for n in range(3)] for place in ("first", "second")]
+    assert times[0] == times[1]
     with live_server(tmp_path / "second") as server:
         for number, image in enumerate(images):
             Repository(Wire(server.url), f"team/app-{number}").assert_holds("latest", image)

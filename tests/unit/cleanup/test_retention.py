@@ -13,11 +13,13 @@ GRACE = 3600.0
 
 def tag(name: str, age: float = 100, *, image: str = "", **more: object) -> Candidate:
     """A tag whose image was pushed so many days ago; tags with the same `image` name the same one."""
-    return Candidate(Digest.of((image or name).encode()), name, NOW - age * DAY, **more)  # type: ignore[arg-type]
+    pushed = NOW - age * DAY
+    return Candidate(Digest.of((image or name).encode()), name, pushed, **{"arrived": pushed} | more)  # type: ignore[arg-type]
 
 
 def untagged(age: float, **more: object) -> Candidate:
-    return Candidate(Digest.of(str(age).encode()), "", NOW - age * DAY, **more)  # type: ignore[arg-type]
+    pushed = NOW - age * DAY
+    return Candidate(Digest.of(str(age).encode()), "", pushed, **{"arrived": pushed} | more)  # type: ignore[arg-type]
 
 
 def patterns(*texts: str) -> list[NamePattern]:
@@ -98,7 +100,10 @@ def test_immutable_tags_and_what_was_just_pushed_stay_whatever_is_said() -> None
 
 def test_each_decision_names_its_rule() -> None:
     found = decisions(
-        [tag("v1", immutable=True), tag("a", 1), tag("b", 2), tag("pr-1", 20), tag("pr-2", 2), tag("now", 0.01)],
+        [
+            *(tag("v1", immutable=True), tag("a", 1), tag("b", 2), tag("pr-1", 20), tag("pr-2", 2), tag("now", 0.01)),
+            tag("old", arrived=NOW - 60),
+        ],
         keep=[Keep(newest=1, tags=patterns("?"), pulled_within=None)],
         expire=[Expire(patterns("pr-*", "/^mr/"), 14 * DAY)],
     )
@@ -109,6 +114,7 @@ def test_each_decision_names_its_rule() -> None:
         ("pr-1", "expire pr-* /^mr/ after 14d"),
         ("pr-2", "not yet: expire pr-* /^mr/ after 14d"),
         ("now", "pushed within the grace period"),
+        ("old", "copied here within the grace period"),
     ]
     rule = Keep(
         newest=3,

@@ -1,6 +1,7 @@
 """`cargohold storage`: what it says, and how it ends."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from registry.content import keyspace
 from registry.content.digest import Digest
 from tests.unit.cli.conftest import Cargohold
+from tests.unit.cli.filled import filled
 
 _DATA = b"bytes of a layer"
 _KEY = keyspace.blob(Digest.of(_DATA))
@@ -45,6 +47,25 @@ def test_a_settings_file_says_where(cargohold: Cargohold, source: Path, tmp_path
     target.write_text(f"storage:\n  root: {tmp_path}/other\n")
     assert cargohold("storage", "copy", str(source), str(target)).code == 0
     assert (tmp_path / "other" / _KEY).read_bytes() == _DATA
+
+
+def test_the_newest_of_a_copy_are_those_of_the_original(cargohold: Cargohold, tmp_path: Path) -> None:
+    digests = [Digest.parse(text) for text in filled(tmp_path / "data", "a", "b", "c", "d", hours=500)]
+    for days, digest in enumerate(sorted(digests, key=str), 1):  # the copy brings the newest first
+        then = time.time() - days * 86400
+        os.utime(tmp_path / "data" / keyspace.revision_link("team/app", digest), (then, then))
+    policy = "{name: all, repositories: '**', keep: [{newest: 1}, {pushed_within: 60h}]}"
+    Path("here.yml").write_text(f"cleanup: {{grace_seconds: 0}}\nretention: {{policies: [{policy}]}}\n")
+    plan = ["retention", "--config", "here.yml", "--dry-run", "--root"]
+    before = cargohold(*plan, "data").out
+
+    assert cargohold("storage", "copy", "data", "copy", "-j", "1").code == 0
+    assert cargohold("storage", "copy", "copy", "copy of the copy").code == 0
+
+    assert "Would remove 2 tags and 2 images" in before
+    assert cargohold(*plan, "copy").out == before
+    assert cargohold(*plan, "copy of the copy").out == before
+    assert cargohold("fsck", "--root", "copy of the copy").code == 0
 
 
 def test_damage_is_named_and_ends_with_1(cargohold: Cargohold, source: Path, tmp_path: Path) -> None:
