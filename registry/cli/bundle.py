@@ -9,7 +9,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.bundle_create import create
-from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told
+from registry.cli.bundle_files import FileArgument, KeyOption, check_destination, open_checked, told
 from registry.cli.bundle_load import load
 from registry.cli.failure import Failure
 from registry.cli.settings_options import ConfigOption, RootOption
@@ -142,6 +142,8 @@ def inventory(  # noqa: PLR0917  # the command line gives them by name
                 pass
         return dump_inventory(output.moment(time.time()), taker.hashes)
 
+    if destination is not None:
+        check_destination(destination)
     with told():
         data = act(TargetOptions(config, root, url, plain_http), [], take)
         if destination is not None:

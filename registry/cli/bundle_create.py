@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.bundle_files import read_base, told
+from registry.cli.bundle_files import check_destination, read_base, told
 from registry.cli.copying import failures, line_of
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.image_list import read_list
@@ -91,8 +91,7 @@ def create(  # noqa: PLR0917  # the command line gives them by name
 
     if destination is None:
         raise Failure("say how the bundle is to be called: --output FILE", MISUSED)
-    if destination.is_dir():
-        raise Failure(f"--output {destination} is a directory: name a file in it", MISUSED)
+    check_destination(destination)
     where = TargetOptions(config, root, plain_http=plain_http)
     groups = _groups(_listed(images or [], from_file), from_storage=from_storage)
     shape, options = _shape(split, compress), Options(_platforms(platforms or []), referrers=referrers)

@@ -49,6 +49,15 @@ def told() -> Iterator[None]:
         raise
 
 
+def check_destination(path: Path) -> None:
+    """A file gets its name when all of it is there: what is no file, such as /dev/stdout, would be gone. Raises
+    `Failure`.
+    """
+    if path.exists() and not path.is_file():
+        what = "a directory: name a file in it" if path.is_dir() else "no file, and would be replaced: name a file"
+        raise Failure(f"--output {path} is {what}", MISUSED)
+
+
 def open_checked(path: Path, key: Path | None, unnamed: "RepositoryName | None" = None) -> "closing[Bundle]":
     """A bundle, with its signature verified if there is a key. Raises what `told` tells."""
     from registry.mirror.bundle_reader import open_bundle  # noqa: PLC0415  # start-up time

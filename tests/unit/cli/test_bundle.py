@@ -208,6 +208,18 @@ def test_images_that_have_only_a_tag_need_a_name(cargohold: Cargohold, closed: P
     assert loaded.code == 0
 
 
+@pytest.mark.parametrize("command", [["create", "team/app:1"], ["inventory"]])
+def test_what_is_no_file_is_not_replaced_by_one(cargohold: Cargohold, root: Path, command: list[str]) -> None:
+    """Root that writes to /dev/stdout would take it from everybody."""
+    os.mkfifo("pipe")
+
+    ended = cargohold("bundle", *command, "--root", str(root), "-o", "pipe")
+
+    assert ended.code == 2
+    assert "pipe is no file" in ended.err
+    assert Path("pipe").is_fifo()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
