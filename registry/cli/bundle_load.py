@@ -9,7 +9,7 @@ from registry.cli import output
 from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told
 from registry.cli.copying import failures, line_of
 from registry.cli.failure import MISUSED, Failure
-from registry.cli.settings_options import ConfigOption, RootOption, load_settings
+from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
 from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act
 
@@ -56,11 +56,9 @@ def load(  # noqa: PLR0917  # the command line gives them by name
     from registry.mirror.copy import Options  # noqa: PLC0415  # start-up time
 
     options = Options(referrers=False, sparse=True, jobs=jobs, dry_run=dry_run)
-    if url is None and not dry_run:
-        _check_owner(config, root)
     with told(), open_checked(file, key, _name(unnamed)) as bundle:
         images = _wanted(bundle, prefix)
-        where = TargetOptions(config, root, url, plain_http, sparse=True)
+        where = TargetOptions(config, root, url, plain_http, sparse=True, writes=True)
         tally = act(where, [], lambda opened: _load(opened, bundle, images, options, quiet=quiet))
     _report(tally, len(images), file, dry_run=dry_run, as_json=as_json)
 
@@ -101,15 +99,6 @@ def _name(unnamed: str | None) -> "RepositoryName | None":
         return None if unnamed is None else RepositoryName.parse(unnamed)
     except NameInvalid as error:
         raise Failure(f"--as: {error.message}", MISUSED) from error
-
-
-def _check_owner(config: Path | None, root: Path | None) -> None:
-    """A server must be able to write where a load has made directories. Raises `Failure`."""
-    from registry.cli.storage_access import check_owner  # noqa: PLC0415  # start-up time
-
-    settings = load_settings(config, {"--root": root})
-    if not settings.storage.s3.bucket:
-        check_owner(settings.storage.root)
 
 
 def _wanted(bundle: "Bundle", prefix: str) -> "list[Wanted]":

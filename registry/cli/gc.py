@@ -13,7 +13,7 @@ from registry.cli import output
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import Steps
-from registry.cli.storage_access import check_there
+from registry.cli.storage_access import check_owner, check_there
 
 if TYPE_CHECKING:
     from config.checks import Problem
@@ -73,9 +73,12 @@ def gc(  # noqa: PLR0917  # the command line gives them by name
 def settings_of_storage(
     config: Path | None, root: Path | None, checks: "Sequence[Callable[[Settings], Iterable[Problem]]]" = ()
 ) -> "Settings":
-    """The settings, which pass the `checks`, of a storage that is there. Raises `Failure`."""
+    """The settings, which pass the `checks`, of a storage that is there and that a server can still write to
+    afterwards. Raises `Failure`.
+    """
     settings = load_settings(config, {"--root": root}, checks)
     check_there(settings)
+    check_owner(settings)
     return settings
 
 

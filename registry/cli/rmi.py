@@ -110,7 +110,7 @@ def rmi(  # noqa: PLR0917  # the command line gives them by name
             run.wrong.append(str(failure))
         return run
 
-    run = act(TargetOptions(config, root, url, plain_http, looks=True), named, work)
+    run = act(TargetOptions(config, root, url, plain_http, looks=True, writes=True), named, work)
     if as_json:
         output.json_result({"dry_run": dry_run, "untagged": run.untagged, "deleted": run.deleted})
     else:

@@ -28,8 +28,7 @@ def with_storage(
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
     settings = load_settings(config, {"--root": root})
-    if not settings.storage.s3.bucket:
-        check_owner(settings.storage.root)
+    check_owner(settings)
     try:
         return asyncio.run(work(settings, build_backend(settings)))
     except AuthError as error:
@@ -44,13 +43,18 @@ def check_there(settings: "Settings") -> None:
         raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
 
 
-def check_owner(root: Path) -> None:
-    """What root writes for its own eyes alone, a server that runs as somebody else cannot read."""
-    owner = root.stat().st_uid if root.exists() else os.geteuid()
-    if os.geteuid() == 0 and owner != 0:
+def check_owner(settings: "Settings") -> None:
+    """What root writes, a server that runs as somebody else cannot read, or cannot write to: a look leaves locks
+    behind, too. Raises `Failure`.
+    """
+    root = settings.storage.root
+    if settings.storage.s3.bucket or os.geteuid() != 0 or not root.exists():
+        return
+    owner = root.stat().st_uid
+    if owner != 0:
         raise Failure(
-            f"{root} belongs to user {owner}, whose server could not read what root writes there. Run this as that"
-            f" user: setpriv --reuid={owner} --clear-groups cargohold …",
+            f"{root} belongs to user {owner}, whose server could neither read nor change what root writes there. Run"
+            f" this as that user: setpriv --reuid={owner} --clear-groups cargohold …",
             MISUSED,
         )
 

@@ -96,13 +96,13 @@ def sync(  # noqa: PLR0917  # the command line gives them by name
 
     choice = Choice(to, tags or (), exclude or (), semver, newest, platforms or (), referrers)
     settings, copies = gather(load_settings(config, {"--root": root}), sources or (), from_file, choice)
-    _check_storage(settings, copies, dry_run=dry_run)
+    _check_storage(settings, copies)
     wish = Wish(dry_run, jobs or settings.sync.jobs, plain_http)
     found = _run(settings, copies, wish, quiet=quiet)
     _report(found, dry_run=dry_run, as_json=as_json)
 
 
-def _check_storage(settings: "Settings", copies: "list[CopySettings]", *, dry_run: bool) -> None:
+def _check_storage(settings: "Settings", copies: "list[CopySettings]") -> None:
     """Where our storage is a source, it has to be there; where it is the target, a server must be able to write where
     this has made directories. Raises `Failure`.
     """
@@ -110,8 +110,8 @@ def _check_storage(settings: "Settings", copies: "list[CopySettings]", *, dry_ru
 
     if any(copy.source == STORAGE for copy in copies):
         check_there(settings)
-    if not dry_run and not settings.storage.s3.bucket and any(not target_of(copy.target)[0] for copy in copies):
-        check_owner(settings.storage.root)
+    if any(not target_of(copy.target)[0] for copy in copies):
+        check_owner(settings)
 
 
 @dataclass(slots=True)

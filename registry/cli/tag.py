@@ -38,4 +38,4 @@ def tag(  # noqa: PLR0917  # the command line gives them by name
 
         await retag(opened.place, old.name, old.reference, new.name, new.tag or LATEST)
 
-    act(TargetOptions(config, root, url, plain_http, looks=True), [old, new], work)
+    act(TargetOptions(config, root, url, plain_http, looks=True, writes=True), [old, new], work)

@@ -15,6 +15,7 @@ import typer
 
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import load_settings
+from registry.cli.storage_access import check_owner
 from registry.content.places import Removable, Source, Target
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class TargetOptions:
     """A storage takes indexes of which not all images are there, whatever its settings say."""
     looks: bool = False
     """True if nothing that is read counts as pulled; on a storage that is always so."""
+    writes: bool = False
+    """A storage must belong to who writes to it, where that is root."""
 
 
 def parse_image(text: str) -> "ImageReference":
@@ -154,6 +157,8 @@ async def _storage(options: TargetOptions) -> AsyncIterator[Opened]:
             " --config, or a running registry with --url",
             MISUSED,
         )
+    if options.writes:
+        check_owner(settings)
     if options.sparse:
         rules = settings.registry.model_copy(update={"allow_sparse_indexes": True})
         settings = settings.model_copy(update={"registry": rules})
