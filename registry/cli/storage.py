@@ -12,6 +12,7 @@ from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import bar, shown
+from registry.cli.storage_access import check_owner
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -54,6 +55,7 @@ def copy(  # noqa: PLR0917  # the command line gives them by name
     places = [_settings_of(source), _settings_of(target)]
     if places[0].storage == places[1].storage:
         raise Failure("FROM and TO are the same place", MISUSED)
+    check_owner(places[1])
     try:
         found = asyncio.run(_copy(places[0], places[1], jobs, dry_run=dry_run, verify=verify, quiet=quiet))
     except KeyboardInterrupt:

@@ -25,3 +25,15 @@ def test_root_leaves_nothing_in_the_storage_of_another_user(cargohold: Cargohold
     assert ended.code == 2
     assert "belongs to user 1234" in ended.err
     assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
+def test_root_copies_nothing_into_the_storage_of_another_user(cargohold: Cargohold, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    os.chown(tmp_path / "data", 1234, 1234)
+
+    ended = cargohold("storage", "copy", tmp_path, tmp_path / "data")
+
+    assert ended.code == 2
+    assert "belongs to user 1234" in ended.err
+    assert list((tmp_path / "data").iterdir()) == []
