@@ -99,7 +99,9 @@ def build_retention(
 
 
 async def run_in_child(work: Work, settings: Settings) -> None:
-    """Do something in a process that gives way to this one, and ends with it. The child logs what comes of it."""
+    """Do something in a process that gives way to this one, and ends with it. The child logs what comes of it; that it
+    was killed, as for want of memory, is logged here.
+    """
     child = await asyncio.create_subprocess_exec(
         *_CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
@@ -109,6 +111,8 @@ async def run_in_child(work: Work, settings: Settings) -> None:
         child.terminate()
         await child.wait()
         raise
+    if child.returncode:
+        _log.error("%s has ended before it was done, with exit code %d; the next one goes on", work, child.returncode)
 
 
 def run_child(further: Works) -> None:

@@ -1,5 +1,6 @@
 """The process of its own in which a server cleans up."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,19 @@ async def test_nothing_is_imported_from_the_directory_in_which_a_server_was_star
     await run_in_child("garbage collection", settings)
 
     assert await last_done(build_backend(settings), WORK) is not None
+
+
+async def test_a_cleanup_that_is_killed_is_not_silent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dies = "import os, signal, sys; sys.stdin.buffer.read(); os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr("registry.app_cleanup._CHILD", (sys.executable, "-c", dies))
+
+    await run_in_child("retention", Settings())
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("ERROR", "retention has ended before it was done, with exit code -9; the next one goes on")
+    ]
 
 
 def test_where_one_process_alone_may_write_no_other_one_cleans_up() -> None:
