@@ -1,6 +1,8 @@
 """The command `cargohold`: its commands, its global options, and the one place where a failure becomes an exit code."""
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -92,6 +94,8 @@ def _global_options(
 
 def run() -> None:
     """Entry point of the console script. Exits with 0, 1, 2 or 130."""
+    if sys.stdin is None:  # closed by whoever started us: then nothing can be read, and nobody be asked
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115  # for as long as we run
     try:
         app(prog_name="cargohold")
     except Failure as failure:

@@ -1,5 +1,7 @@
 """Global options, and how failures end."""
 
+import sys
+
 import pytest
 
 from registry import __version__
@@ -55,3 +57,23 @@ def test_a_mistake_of_ours_says_so_and_how_to_see_more(cargohold: Cargohold, mon
         "cargohold: this is a mistake in Cargohold itself: RuntimeError: impossible\n"
         "Run it again as `cargohold --debug …` to see where, and please report it.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("sync", "--from-file", "-"), 2, "there is nothing to bring"),
+        (("lists", "-"), 0, ""),
+        (("prune", "--root", "."), 2, "there is no terminal to ask"),
+    ],
+)
+def test_a_closed_standard_input_is_an_empty_one(
+    cargohold: Cargohold, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    ended = cargohold(*arguments)
+    sys.stdin.close()
+
+    assert ended.code == code
+    assert message in ended.err
