@@ -134,10 +134,12 @@ def test_a_template_of_images_gives_the_same(docker: DockerEngine, ours: Ours, p
 def test_a_filter_of_images_takes_the_same(
     docker: DockerEngine, ours: Ours, registry: RegistryView, pulled: Pulled, one: bool, filter_: str
 ) -> None:
-    arguments = ("images", "--filter", filter_, "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
+    # of the whole registry, which may hold much, only where a name would be one more reference that fits
+    whole = filter_.startswith("reference=")
+    arguments = ("--filter", filter_, "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
 
-    found = ours(*arguments, "--url", registry.address).splitlines()
-    theirs = docker(*arguments).out.splitlines()
+    found = ours("images", *(("--url", registry.address) if whole else (pulled.name,)), *arguments).splitlines()
+    theirs = docker("images", *(() if whole else (pulled.name,)), *arguments).out.splitlines()
 
     assert [line for line in found if line.startswith(pulled.name)] == [
         line for line in theirs if line.startswith(pulled.name)

@@ -139,6 +139,7 @@ def test_every_one_of_many_tags_is_listed_once_and_in_order(
     listed = json.loads(skopeo("list-tags", skopeo.image(repository)).out)
 
     assert listed["Tags"] == tags
+    registry.delete_manifest(repository, image.manifest.digest)  # other tests look at all that there is
 
 
 def test_a_deleted_image_is_gone_and_another_one_stays(
