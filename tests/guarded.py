@@ -5,6 +5,7 @@ Knows the command line and the settings file; must not know what is asked of the
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,9 @@ class Guarded:
 
 def cargohold(root: Path, config: Path, *arguments: str, stdin: str = "") -> str:
     """Run `cargohold ARGUMENTS` on a storage, within this process; return what it prints."""
-    done = CliRunner().invoke(app, [*arguments, "--root", str(root), "--config", str(config)], input=stdin)
+    words = [*arguments, "--root", str(root), "--config", str(config)]
+    with ThreadPoolExecutor(1) as thread:  # a command runs its own event loop, which a test that has one cannot
+        done = thread.submit(CliRunner().invoke, app, words, input=stdin).result()
     assert done.exit_code == 0, done.exception
     return done.stdout
 
