@@ -225,7 +225,7 @@ async def _own_labels(backend: StorageBackend, digest: Digest) -> set[Label]:
         config = await _config(backend, manifest.config.digest) if manifest.config is not None else b""
         named = json.loads(config)["config"]["Labels"] or {}
         gathered |= {(str(key), str(value)) for key, value in named.items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass  # an artifact, whose config may be anything
     return gathered
 

@@ -244,6 +244,20 @@ async def test_labels_are_those_of_the_config_the_annotations_and_the_platforms(
     assert await tags(backend) == left
 
 
+async def test_a_config_that_goes_too_deep_stops_no_run(
+    backend: MemoryBackend, registry: Registry, clock: Clock
+) -> None:
+    """Whoever may push could else keep everybody's images from going, for good."""
+    await registry.pulls.write()
+    await push(registry, "deep", b"one", config=100_000 * b"[")
+    await push(registry, "old", b"two", config=config(stage="test"))
+    clock.pass_days(10)
+
+    await remove(backend, prune(backend, "until=1d", "label=stage", clock=clock))
+
+    assert await tags(backend) == {"deep"}
+
+
 async def test_the_space_that_is_stated_is_what_garbage_collection_frees(
     backend: MemoryBackend, registry: Registry, clock: Clock
 ) -> None:
