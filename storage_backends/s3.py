@@ -95,7 +95,13 @@ class S3Backend(StorageBackend):
     async def open_read(self, key: str, start: int = 0, length: int | None = None) -> ByteStream:
         """See the contract. One request."""
         check_key(key)
-        return await self._in_thread(self._open, key, start, length)
+        opening = self._submit(self._open, key, start, length)
+        try:
+            return await to_its_end(opening)
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                opening.result().close()  # nobody else gives the connection back
+            raise
 
     async def presign(self, key: str, content_type: str) -> str:
         """See the contract. No request, unless credentials have to be renewed."""

@@ -14,6 +14,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from storage_backends.base import Ready, Upload
@@ -188,12 +189,13 @@ class S3Upload(Upload):
         for piece in self._gathered:
             body = self._bucket.call("get_object", piece.key, Range=f"bytes=0-{piece.length - 1}")["Body"]
             left = piece.length
-            while left:
-                block = body.read(min(_BLOCK, left))
-                if not block:
-                    raise Unavailable(f"the storage gave less of {piece.key!r} than it holds; try again")
-                left -= len(block)
-                yield memoryview(block)
+            with closing(body):  # it keeps its connection until it is read to its end
+                while left:
+                    block = body.read(min(_BLOCK, left))
+                    if not block:
+                        raise Unavailable(f"the storage gave less of {piece.key!r} than it holds; try again")
+                    left -= len(block)
+                    yield memoryview(block)
         yield memoryview(self._rest())
 
     async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:

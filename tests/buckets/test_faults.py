@@ -5,6 +5,7 @@ nothing that it has acknowledged.
 import asyncio
 import dataclasses
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from storage_backends.s3 import S3Backend
 from storage_backends.s3_bucket import Bucket
 from storage_backends.s3_options import PartSizes, S3Options
 from storage_backends.s3_probe import probe
+from storage_backends.s3_stream import ObjectStream
 from tests.buckets.faults import Answer, Before, CutAnswer, CutRequest, Fault, Hang, LostAnswer
 from tests.buckets.proxy import Proxy
 from tests.contract.storage_contract import read
@@ -161,6 +163,33 @@ async def test_a_pull_is_never_continued_with_other_bytes(backend: S3Backend, pr
 
     with pytest.raises(VersionMismatch):
         await read(opened)
+
+
+async def test_a_pull_that_is_given_up_while_it_begins_gives_its_connection_back(
+    backend: S3Backend, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backend.put("k", bytes(_MIB))
+    begun, go_on, closed = threading.Event(), threading.Event(), list[ObjectStream]()
+
+    def hold() -> None:
+        begun.set()
+        go_on.wait()
+
+    def close(stream: ObjectStream) -> None:
+        closed.append(stream)
+
+    monkeypatch.setattr(ObjectStream, "close", close)
+    proxy.break_("GetObject", Before(hold))
+    opening = asyncio.create_task(backend.open_read("k"))
+    await asyncio.to_thread(begun.wait)
+    opening.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    monkeypatch.undo()
+
+    [stream] = closed
+    stream.close()
 
 
 @pytest.mark.parametrize("fault", [_SLOW_DOWN, CutRequest(0), CutRequest(100_000), LostAnswer()], ids=_name)
