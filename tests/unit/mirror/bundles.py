@@ -29,9 +29,11 @@ def make(
     """A bundle of images that are called `repository:tag` or `repository@digest`."""
     making = begin(path, "0123", shape or Shape(), base or Several(), differential=base is not None)
     tally = Tally()
-    asyncio.run(fill(making.writer, [(source, [named(each) for each in images])], options or Options(), tally.take))
-    making.writer.finish(CREATED, sign)
-    making.files.close()
+    try:
+        asyncio.run(fill(making.writer, [(source, [named(each) for each in images])], options or Options(), tally.take))
+        making.writer.finish(CREATED, sign)
+    finally:
+        making.files.close()
     return tally
 
 
