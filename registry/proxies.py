@@ -28,8 +28,7 @@ class Proxies:
         client = scope.get("client")
         if client is None:
             return True  # a Unix socket: its file's rights say who may connect
-        address = _address(client[0])
-        return address is not None and self._is_trusted(address)
+        return is_within(client[0], self.trusted)
 
     def client(self, scope: Scope) -> str:
         """The address of the client: the nearest one that is no trusted proxy; empty over a Unix socket without any."""
