@@ -234,9 +234,7 @@ def _metrics(settings: Settings) -> "Metrics | None":
 def _metrics_routes(settings: Settings, metrics: "Metrics | None") -> list[Route]:
     if metrics is None:
         return []
-    from registry.ops.metrics import metrics_route  # noqa: PLC0415  # as above
-
-    return [metrics_route(metrics, networks(settings.metrics.networks), build_proxies(settings).client)]
+    return [metrics.route(networks(settings.metrics.networks), build_proxies(settings).client)]
 
 
 def _witnessed(settings: Settings, app: ASGIApp, metrics: "Metrics | None") -> ASGIApp:

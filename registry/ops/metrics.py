@@ -97,6 +97,16 @@ class Metrics:
         MultiProcessCollector(gathered, directory)  # type: ignore[no-untyped-call]
         return generate_latest(gathered)
 
+    def route(self, readers: Sequence[Network], client: Callable[[Scope], str]) -> Route:
+        """`/metrics`, for clients in the networks of `readers`; to all others it is not there."""
+
+        async def read(request: HttpRequest) -> Response:
+            if not is_within(client(request.scope), readers):
+                return PlainTextResponse("Not Found", 404)
+            return Response(self.text(), media_type=CONTENT_TYPE_LATEST)
+
+        return Route("/metrics", read)
+
     def _counts(self, method: str, kind: str, status: int) -> "_Counts":
         return _Counts(
             self._requests.labels(method, kind, status),
@@ -124,17 +134,6 @@ class _Counts:
             self._sent.inc(request.sent)
         if received := request.received_bytes:
             self._received.inc(received)
-
-
-def metrics_route(metrics: Metrics, readers: Sequence[Network], client: Callable[[Scope], str]) -> Route:
-    """`/metrics`, for clients in the networks of `readers`; to all others it is not there."""
-
-    async def read(request: HttpRequest) -> Response:
-        if not is_within(client(request.scope), readers):
-            return PlainTextResponse("Not Found", 404)
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    return Route("/metrics", read)
 
 
 def _kind(path: str) -> str:

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from registry.ops.metrics import Metrics, metrics_route
+from registry.ops.metrics import Metrics
 from registry.ops.requests import Requests
 from registry.proxies import networks
 
@@ -112,7 +112,7 @@ def test_what_comes_of_mirroring_is_counted_by_upstream() -> None:
     [("10.1.2.3", 200), ("::ffff:10.1.2.3", 200), ("11.1.2.3", 404), ("", 404), ("no address", 404), ("::1", 404)],
 )
 def test_only_readers_see_that_it_is_there(client: str, status: int) -> None:
-    route = metrics_route(Metrics("1.0"), networks(["10.0.0.0/8"]), lambda _: client)
+    route = Metrics("1.0").route(networks(["10.0.0.0/8"]), lambda _: client)
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=Starlette(routes=[route]))
