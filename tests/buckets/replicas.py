@@ -102,13 +102,25 @@ def _nginx(directory: Path, servers: Sequence[LiveServer]) -> Iterator[str]:
     configuration = directory / "nginx.conf"
     configuration.write_text(_NGINX.format(directory=directory, port=port.number, servers=lines))
     log = directory / "nginx.log"
-    process = subprocess.Popen([need("nginx"), "-e", str(log), "-p", str(directory), "-c", str(configuration)])
+    command = [need("nginx"), "-e", str(log), "-p", str(directory), "-c", str(configuration)]
+    with running_balancer(command, port, log) as url:
+        yield url
+
+
+@contextmanager
+def running_balancer(command: Sequence[str], port: ReservedPort, log: Path) -> Iterator[str]:
+    """A program that gives requests on to replicas: its URL, once it answers. It and the port are gone afterwards.
+
+    What it says is added to `log`. Raises `RuntimeError` if it does not come up.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         url = f"http://127.0.0.1:{port.number}"
         deadline = time.monotonic() + START_SECONDS
         while not _answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"nginx does not answer:\n{log.read_text()}")
+                raise RuntimeError(f"{command[0]} does not answer:\n{log.read_text()}")
             time.sleep(_POLL_SECONDS)
         yield url
     finally:

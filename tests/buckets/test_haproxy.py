@@ -1,8 +1,6 @@
 """The example of haproxy before three replicas: pushes and pulls pass it, and a dead replica is passed by."""
 
 import re
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +10,14 @@ import pytest
 from tests.architecture.places import ROOT
 from tests.buckets.gateway import Gateway
 from tests.buckets.proxy import Proxy
-from tests.buckets.replicas import Replicas, bucket_settings, three_replicas
+from tests.buckets.replicas import Replicas, bucket_settings, running_balancer, three_replicas
 from tests.images import random_image
-from tests.live_server import START_SECONDS, ReservedPort
+from tests.live_server import ReservedPort
 from tests.programs import need
 from tests.wire.repository import Repository
 from tests.wire.wire import Wire
 
 _EXAMPLE = ROOT / "config/examples/three-replicas/haproxy.cfg"
-_POLL_SECONDS = 0.05
 
 
 def _ours(example: str, port: int, replicas: Replicas) -> str:
@@ -37,26 +34,9 @@ def _haproxy(directory: Path, replicas: Replicas) -> Iterator[Wire]:
     port = ReservedPort()
     configuration = directory / "haproxy.cfg"
     configuration.write_text(_ours(_EXAMPLE.read_text(), port.number, replicas))
-    process = subprocess.Popen([need("haproxy"), "-f", configuration, "-db"])
-    wire = Wire(f"http://127.0.0.1:{port.number}")
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(wire):
-            assert process.poll() is None, "haproxy refuses the example"
-            assert time.monotonic() < deadline, "haproxy does not answer"
-            time.sleep(_POLL_SECONDS)
-        yield wire
-    finally:
-        process.terminate()
-        process.wait()
-        port.close()
-
-
-def _answers(wire: Wire) -> bool:
-    try:
-        return wire.call("GET", "/v2/").status == 200
-    except OSError:
-        return False
+    command = [need("haproxy"), "-f", str(configuration), "-db"]
+    with running_balancer(command, port, directory / "haproxy.log") as url:
+        yield Wire(url)
 
 
 @pytest.fixture
