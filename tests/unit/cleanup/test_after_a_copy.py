@@ -19,29 +19,16 @@ from registry.content.storage_copy import StorageCopy
 from registry.name_patterns import NamePattern
 from storage_backends.errors import Unavailable
 from storage_backends.memory import MemoryBackend
+from tests.unit.breaking_backend import BreakingBackend
 from tests.unit.cleanup.conftest import DAY, Clock
 from tests.unit.cleanup.pushing import APP, collect, gone, manifests, push, remove
 
 pytestmark = pytest.mark.anyio
 
 
-class Breaking(MemoryBackend):
-    """Takes only `room` objects more."""
-
-    room = 1_000_000
-
-    async def put(
-        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
-    ) -> None:
-        if not self.room:
-            raise Unavailable("the storage is gone")
-        self.room -= 1
-        await super().put(key, data, if_absent=if_absent, if_match=if_match)
-
-
 @pytest.fixture
-def target(clock: Clock) -> Breaking:
-    return Breaking(clock.time)
+def target(clock: Clock) -> BreakingBackend:
+    return BreakingBackend(clock.time)
 
 
 @pytest.fixture
@@ -141,9 +128,9 @@ async def test_a_push_at_the_source_after_the_first_copy_is_brought_by_the_next(
     assert (await pushed(target))[images[1]] > (await pushed(target))[images[2]]
 
 
-async def stopped(source: MemoryBackend, clock: Clock, room: int) -> Breaking | None:
+async def stopped(source: MemoryBackend, clock: Clock, room: int) -> BreakingBackend | None:
     """A target of which a copy was stopped after so many objects; None if it came to its end."""
-    target = Breaking(clock.time)
+    target = BreakingBackend(clock.time)
     target.room = room
     try:
         await copy(source, target, jobs=1)
@@ -217,7 +204,7 @@ async def test_what_was_copied_a_moment_ago_stays_for_the_grace_period(
 
 
 async def test_garbage_collection_removes_records_of_images_that_are_gone_but_none_before_its_image_comes(
-    backend: MemoryBackend, target: Breaking, images: list[Digest], clock: Clock
+    backend: MemoryBackend, target: BreakingBackend, images: list[Digest], clock: Clock
 ) -> None:
     grace = Rules().grace_seconds
     await copy(backend, target)

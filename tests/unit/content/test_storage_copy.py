@@ -11,6 +11,7 @@ from registry.content.names import RepositoryName, Tag
 from registry.content.storage_copy import StorageCopy
 from storage_backends.errors import Unavailable
 from storage_backends.memory import MemoryBackend
+from tests.unit.breaking_backend import BreakingBackend
 
 pytestmark = pytest.mark.anyio
 _NAME = RepositoryName.parse("team/app")
@@ -37,24 +38,6 @@ _LEFT_OUT = {
     keyspace.SYNC: b"at work 1",
     f"{keyspace.REPOSITORIES}team/app/_uploads/1/data": b"half",
 }
-
-
-class _Recording(MemoryBackend):
-    """Notes the order in which objects appear; fails after `room` of them."""
-
-    def __init__(self, room: int = 1000) -> None:
-        super().__init__()
-        self.order: list[str] = []
-        self.room = room
-
-    async def put(
-        self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
-    ) -> None:
-        if not self.room:
-            raise Unavailable("the storage is gone")
-        self.room -= 1
-        self.order.append(key)
-        await super().put(key, data, if_absent=if_absent, if_match=if_match)
 
 
 @pytest.fixture
@@ -85,7 +68,7 @@ async def test_everything_but_what_is_under_way_is_copied(source: MemoryBackend)
 
 
 async def test_what_is_needed_comes_before_what_needs_it(source: MemoryBackend) -> None:
-    target = _Recording()
+    target = BreakingBackend()
     await StorageCopy(source, target, jobs=1).run()
 
     record = keyspace.pushed(_NAME, _MANIFEST_DIGEST)
@@ -98,7 +81,7 @@ async def test_what_is_needed_comes_before_what_needs_it(source: MemoryBackend) 
 
 @pytest.mark.parametrize("room", range(10))
 async def test_a_copy_that_was_stopped_goes_on_and_shows_nothing_unfinished(source: MemoryBackend, room: int) -> None:
-    target = _Recording(room)
+    target = BreakingBackend(room=room)
     with pytest.raises(Unavailable):
         await StorageCopy(source, target, jobs=1).run()
     assert _TAG not in await _contents(target)
