@@ -1,13 +1,12 @@
 """Names and tags become paths. None that is outside the grammar reaches the storage, whatever way it is written."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.images import OCI_INDEX, OCI_MANIFEST, index
 from tests.wire.repository import Repository, digest_of
-from tests.wire.tree import Storage, snapshot
+from tests.wire.tree import Storage
 from tests.wire.wire import Wire, raw_exchange
 
 _DIGEST = digest_of(b"")
@@ -226,12 +225,3 @@ def test_a_manifest_cannot_name_a_path(repository: Repository) -> None:
     reply = repository.put_manifest("latest", data, OCI_MANIFEST)
 
     assert (reply.status, reply.codes) == (400, ["MANIFEST_INVALID"])
-
-
-def test_the_snapshot_sees_what_it_should(tmp_path: Path) -> None:
-    """The tests above rest on it."""
-    (tmp_path / "a/b").mkdir(parents=True)
-    (tmp_path / "a/b/c").write_bytes(b"x")
-    assert snapshot(tmp_path) == {"a/b/c": b"x"}
-    (tmp_path / "a/b/c").write_bytes(b"y")
-    assert snapshot(tmp_path) == {"a/b/c": b"y"}

@@ -3,6 +3,7 @@ by itself, and nothing else of it.
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from registry.content.keyspace import COLLECTOR, LAST_DONE, PULLS_SINCE, SCRATCH
 _LARGE = 64 * 1024
 _LOCKS = "cargohold/v1/tmp/locks"
 """They hold nothing, and stay."""
+_PASSING_SECONDS = 20.0
+"""How long what a server writes by itself may lie in its scratch, on a machine and a disk that do much else."""
 
 
 def _is_a_chore(path: str) -> bool:
@@ -27,7 +30,7 @@ Known = dict[str, tuple[tuple[int, ...], bytes]]
 def snapshot(root: Path, known: Known | None = None) -> Mapping[str, bytes | tuple[int, int]]:
     """Every file below `root` by its path: the bytes of a small one, size and time of a large one.
 
-    Lock files are left out, and what a server writes by itself, which lies in its scratch for a moment before. With
+    Lock files are left out, and what a server writes by itself, but not what of it lies in its scratch just then. With
     `known` a file that is still the one that was read before is not read again.
     """
     found: dict[str, bytes | tuple[int, int]] = {}
@@ -39,8 +42,7 @@ def snapshot(root: Path, known: Known | None = None) -> Mapping[str, bytes | tup
             continue
         with suppress(FileNotFoundError):
             found[relative] = _seen(entry, known)
-    passing = [path for path in found if path.startswith(SCRATCH) and not (root / path).exists()]
-    return {path: seen for path, seen in found.items() if path not in passing}
+    return found
 
 
 def _files(directory: str) -> "Iterator[os.DirEntry[str]]":
@@ -63,6 +65,11 @@ def _seen(entry: "os.DirEntry[str]", known: Known) -> bytes | tuple[int, int]:
     return before[1]
 
 
+def _differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    gone = [path for path in before if path not in after and not path.startswith(SCRATCH)]
+    return gone + [path for path in after if path not in before or after[path] != before[path]]
+
+
 def directories(root: Path) -> set[str]:
     """Every directory below `root`."""
     return {Path(directory).relative_to(root).as_posix() for directory, _, _ in os.walk(root)}
@@ -79,10 +86,18 @@ class Storage:
 
     @contextmanager
     def unchanged(self, *, but_for: str = "") -> Iterator[None]:
-        """Fail if anything was made, changed or removed meanwhile, except below the prefix `but_for`."""
+        """Fail if anything was made, changed or removed meanwhile, except below the prefix `but_for`.
+
+        What a server writes by itself lies in its scratch for a moment: what was there may go, and what has come gets
+        the time to go.
+        """
         before = self._seen(but_for)
         yield
-        assert self._seen(but_for) == before, "something was left behind on the storage"
+        deadline = time.monotonic() + _PASSING_SECONDS
+        while different := _differences(before, self._seen(but_for)):
+            passing = all(path.startswith(SCRATCH) for path in different) and time.monotonic() < deadline
+            assert passing, f"made, changed or removed on the storage: {different}"
+            time.sleep(0.02)  # between two looks at what another process does
 
     def files(self, prefix: str) -> set[str]:
         """The files whose path begins with `prefix`."""
