@@ -4,6 +4,7 @@ Knows ranges (distribution-spec end-2, RFC 9110 section 14). What the bytes are 
 """
 
 import re
+import time
 from collections.abc import AsyncGenerator
 
 import httpx
@@ -19,7 +20,9 @@ from registry.mirror.upstream_http import UpstreamHttp
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 _MAX_BREAKS = 5
 _PROGRESS = 1024 * 1024
-"""A connection that has brought so many bytes is not counted as a failure when it breaks."""
+"""A connection that has brought so many bytes is not counted as a failure when it breaks, nor taken for one that never
+ends.
+"""
 
 
 class BlobDownload:
@@ -79,13 +82,21 @@ class BlobDownload:
         """What the present answer brings."""
         if self._response is None:
             raise ValueError("the download is not open")
+        brought, waited, since = 0, 0.0, time.monotonic()
         with translated(self._http.endpoint.host):
             async for block in self._response.aiter_raw():
+                brought += len(block)
+                waited += time.monotonic() - since
+                if brought >= _PROGRESS:
+                    brought, waited = 0, 0.0
+                elif waited > self._http.patience.trickle:
+                    raise UpstreamUnavailable(f"{self._http.endpoint.host} sends blob {self._digest} far too slowly")
                 passed = min(self._skip, len(block))
                 self._skip -= passed
                 if passed < len(block):
                     self._position += len(block) - passed
                     yield block[passed:]
+                since = time.monotonic()  # what is done with the bytes is not the registry's time
         if self._position < self.size:
             raise UpstreamUnavailable(f"{self._http.endpoint.host} ended blob {self._digest} before its end")
 

@@ -38,7 +38,7 @@ class UpstreamHttp:
 
     def __init__(self, options: UpstreamOptions, client: httpx.AsyncClient | None = None) -> None:
         self.endpoint = options.endpoint
-        self._patience = options.patience
+        self.patience = options.patience
         self._root = httpx.URL(options.endpoint.url)
         self._client = client or new_client(options)
         self._auth = UpstreamAuth(options.endpoint, options.credentials, self._get_token)
@@ -67,7 +67,7 @@ class UpstreamHttp:
         Tried again if it is `repeatable` (as GET, HEAD and DELETE are).
         """
 
-        longest = self._patience.answer if not content else None  # what we send may be large, and the way slow
+        longest = self.patience.answer if not content else None  # what we send may be large, and the way slow
 
         async def once() -> Answer:
             async with self._within(longest), self._opened(method, url, scope, headers or {}, content) as response:
@@ -86,7 +86,7 @@ class UpstreamHttp:
         """GET, with the body still to be read, and the answer to be closed; 401, 403, 429 and 5xx are raised."""
 
         async def once() -> httpx.Response:
-            async with self._within(self._patience.answer):
+            async with self._within(self.patience.answer):
                 response = await self._send("GET", url, scope, headers, b"")
                 await raise_unusable(response, self.endpoint.host)
             return response
@@ -98,7 +98,7 @@ class UpstreamHttp:
     ) -> Answer:
         """Send a body that can be read once. What reading it raises comes out here."""
         request = self._request(method, url, headers, blocks, self._auth.header(scope))
-        request.extensions["timeout"] = {**request.extensions["timeout"], "read": self._patience.storing}
+        request.extensions["timeout"] = {**request.extensions["timeout"], "read": self.patience.storing}
         with translated(self.endpoint.host):
             response = await self._client.send(request, stream=True)
         await raise_unusable(response, self.endpoint.host)
@@ -111,10 +111,10 @@ class UpstreamHttp:
             try:
                 return await work()
             except UpstreamUnavailable as error:
-                if not repeatable or attempt >= self._patience.attempts:
+                if not repeatable or attempt >= self.patience.attempts:
                     raise
-                wait = self._patience.first_wait * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311  # no secret
-                if (error.retry_after or 0.0) > self._patience.longest_wait:
+                wait = self.patience.first_wait * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311  # no secret
+                if (error.retry_after or 0.0) > self.patience.longest_wait:
                     raise
                 await asyncio.sleep(max(wait, error.retry_after or 0.0))
                 attempt += 1

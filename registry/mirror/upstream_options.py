@@ -16,6 +16,8 @@ class Patience:
     longest_wait: float = 30.0
     connect: float = 10.0
     silence: float = 30.0
+    trickle: float = 300.0
+    """How long a mebibyte of a blob may take, waiting for nothing but the registry."""
     storing: float = 900.0
     """How long a registry may be silent when it has got a blob: some read or copy it once more before they answer."""
     answer: float = 120.0

@@ -1,5 +1,6 @@
 """What registries elsewhere, and networks on the way to them, do wrong: each ends well, or in an error of ours."""
 
+import asyncio
 import json
 import ssl
 import time
@@ -67,6 +68,28 @@ async def test_a_download_that_is_cut_goes_on_from_where_it_was() -> None:
     starts = [_from(asked) for asked in registry.asked]
     assert starts[0] == 0
     assert 0 < starts[1] < starts[2]
+
+
+async def test_a_download_that_never_ends_is_given_up_although_it_is_never_silent() -> None:
+    with scripted(lambda asked: Says(200, _DATA, drip=0.05)) as registry:
+        options = UpstreamOptions(Endpoint.parse(registry.address), patience=replace(_PATIENCE, trickle=0.2))
+        async with Upstream(options) as upstream:
+            with pytest.raises(UpstreamUnavailable, match="far too slowly"):
+                await _read(upstream)
+    assert len(registry.asked) == 6, "each time it may have been the connection"
+
+
+async def test_who_takes_their_time_with_what_has_come_does_not_make_a_registry_slow() -> None:
+    with scripted(lambda asked: _part(_from(asked))) as registry:
+        options = UpstreamOptions(Endpoint.parse(registry.address), patience=replace(_PATIENCE, trickle=0.2))
+        async with Upstream(options) as upstream, upstream.blob(NAME, _DIGEST) as opened:
+            size = 0
+            async for block in opened.blocks:
+                if not size:
+                    await asyncio.sleep(0.3)
+                size += len(block)
+    assert size == len(_DATA)
+    assert len(registry.asked) == 1
 
 
 async def test_a_registry_without_ranges_sends_the_blob_again_and_what_is_there_is_passed_over() -> None:
