@@ -14,11 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from tests.buckets.gateway import Gateway, running_gateway
 from tests.buckets.proxy import Proxy
-from tests.live_server import START_SECONDS, LiveServer, ReservedPort, live_server
+from tests.live_server import START_SECONDS, LiveServer, ReservedPort, answers_at, live_server
 from tests.programs import need
 
 COUNTED = {"CARGOHOLD_CLEANUP__INTERVAL_SECONDS": "0", "CARGOHOLD_STORAGE__S3__READ_TIMEOUT_SECONDS": "60"}
@@ -116,24 +114,17 @@ def running_balancer(command: Sequence[str], port: ReservedPort, log: Path) -> I
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        url = f"http://127.0.0.1:{port.number}"
+        address = f"127.0.0.1:{port.number}"
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(url):
+        while not answers_at(address, "/v2/"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} does not answer:\n{log.read_text()}")
             time.sleep(_POLL_SECONDS)
-        yield url
+        yield f"http://{address}"
     finally:
         process.terminate()
         process.wait()
         port.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/v2/", trust_env=False).status_code in {200, 401}
-    except httpx.TransportError:
-        return False
 
 
 def _main() -> int:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.guarded import RULES, cargohold
-from tests.live_server import LiveServer, ReservedPort, cargohold_command, live_server
+from tests.live_server import LiveServer, ReservedPort, answers_at, cargohold_command, live_server
 from tests.wire.repository import Repository, digest_of
 from tests.wire.wire import Reply, Wire
 
@@ -27,10 +27,7 @@ class TokenServer(LiveServer):
 
     def answers(self) -> bool:
         """True if it is there."""
-        try:
-            return httpx.get(f"{self.url}/healthz", timeout=5, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
+        return answers_at(self.address, "/healthz")
 
 
 @dataclass(frozen=True)
