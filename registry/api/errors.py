@@ -176,8 +176,7 @@ def _items(code: str, error: Exception) -> list[dict[str, object]]:
             _item(code, f"{digest} is not in this repository; push it before the manifest", {"digest": digest})
             for digest in error.missing[:_MAX_ITEMS]
         ]
-        more = len(error.missing) - len(items)
-        return [*items, _item(code, f"{more} more are not in this repository", None)] if more else items
+        return [*items, _item(code, "more may be missing", None)] if len(items) == _MAX_ITEMS else items
     if isinstance(error, content.ContentError):
         return [_item(code, error.message, error.detail)]
     if isinstance(error, Challenge):

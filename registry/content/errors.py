@@ -108,10 +108,10 @@ class ManifestTooLarge(ManifestInvalid):
 
 
 class ReferencesUnknown(ContentError):
-    """The manifest needs content that the repository does not have; `missing` names each digest."""
+    """The manifest needs content that the repository does not have; `missing` names each digest, or a thousand."""
 
     def __init__(self, missing: Sequence[str]) -> None:
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        more = " and more" if len(missing) > 10 else ""
         super().__init__(f"the manifest needs content that is not in this repository: {', '.join(missing[:10])}{more}")
         self.missing = tuple(missing)
 

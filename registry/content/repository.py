@@ -33,6 +33,9 @@ from registry.content.trash import Deleted, Trash, of_manifest
 from registry.content.upload_sessions import UploadSessions
 from storage_backends.base import StorageBackend
 
+_MOST_MISSING = 1000
+"""When so much of what a manifest names is not there, nobody looks for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -228,8 +231,15 @@ class Registry:
         descriptors: Sequence[Descriptor],
         is_there: Callable[[RepositoryName, Descriptor], Awaitable[bool]],
     ) -> list[Descriptor]:
-        found = await side_by_side(self._backend, functools.partial(is_there, name), descriptors)
-        return [descriptor for descriptor, there in zip(descriptors, found, strict=True) if not there]
+        """Those that are not there, or a thousand of them: each costs a request, and a liar names very many."""
+        missing: list[Descriptor] = []
+        for start in range(0, len(descriptors), _MOST_MISSING):
+            batch = descriptors[start : start + _MOST_MISSING]
+            found = await side_by_side(self._backend, functools.partial(is_there, name), batch)
+            missing += [descriptor for descriptor, there in zip(batch, found, strict=True) if not there]
+            if len(missing) >= _MOST_MISSING:
+                break
+        return missing
 
     async def _is_child(self, name: RepositoryName, child: Descriptor) -> bool:
         """True if an index may name it: a manifest that is here, or a blob, as build caches list them."""

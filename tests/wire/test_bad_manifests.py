@@ -127,8 +127,8 @@ def test_ten_thousand_references_that_are_not_there(repository: Repository, stor
         reply = repository.put_manifest("latest", json.dumps({**_IMAGE, "layers": layers}).encode())
 
     assert (reply.status, set(reply.codes)) == (404, {"MANIFEST_BLOB_UNKNOWN"})
-    assert len(reply.codes) == 1001, "the first thousand by name, and how many more there are"
-    assert reply.json["errors"][-1]["message"] == "9001 more are not in this repository"
+    assert len(reply.codes) == 1001, "the first thousand by name, and that there may be more"
+    assert reply.json["errors"][-1]["message"] == "more may be missing"
     assert len(reply.body) < 500_000
 
 

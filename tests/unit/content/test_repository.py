@@ -16,6 +16,7 @@ from registry.content.errors import (
 )
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
+from storage_backends.base import ObjectInfo
 from storage_backends.memory import MemoryBackend
 from tests.unit.content.documents import Document, descriptor, encoded, image, index
 from tests.unit.content.pouring import Poured
@@ -24,6 +25,14 @@ _OTHER = RepositoryName.parse("other")
 _LATEST = Tag("latest")
 _IMAGE = image(b"{}", [b"layer"])
 _FOREIGN_TYPE = sorted(mediatypes.FOREIGN_LAYERS)[0]
+
+
+class _Counting(MemoryBackend):
+    stats = 0
+
+    async def stat(self, key: str) -> ObjectInfo:
+        self.stats += 1
+        return await super().stat(key)
 
 
 async def _push_blobs(registry: Registry, name: RepositoryName, *blobs: bytes) -> None:
@@ -95,6 +104,22 @@ async def test_a_refused_manifest_leaves_nothing(
             await registry.put_manifest(name, reference, data, media_type)
 
     assert (await backend.list("")).entries == ()
+
+
+async def test_who_names_very_much_that_is_not_there_does_not_make_the_storage_look_for_all_of_it(
+    name: RepositoryName,
+) -> None:
+    backend = _Counting()
+    registry = Registry(backend, Rules())
+    await _push_blobs(registry, name, b"{}")
+    layers = [descriptor(b"%d" % number) for number in range(5000)]
+    backend.stats = 0
+
+    with pytest.raises(ReferencesUnknown) as raised:
+        await registry.put_manifest(name, _LATEST, encoded({**_IMAGE, "layers": layers}), None)
+
+    assert len(raised.value.missing) == 1000 + 999  # the config is there
+    assert backend.stats < 2100
 
 
 async def test_a_manifest_of_exactly_the_limit_is_taken(backend: MemoryBackend, name: RepositoryName) -> None:
