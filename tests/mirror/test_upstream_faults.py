@@ -1,6 +1,5 @@
 """What registries elsewhere, and networks on the way to them, do wrong: each ends well, or in an error of ours."""
 
-import asyncio
 import json
 import ssl
 import time
@@ -11,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from registry.content.digest import Digest
-from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestUnknown, SizeInvalid
+from registry.content.errors import ContentCorrupt, ManifestUnknown, SizeInvalid
 from registry.content.names import RepositoryName, Tag
-from registry.content.verifying import verified
-from registry.mirror.credentials import Credentials, CredentialSource, Given
+from registry.mirror.credentials import Credentials, Given
 from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import (
     MirrorError,
@@ -24,151 +22,43 @@ from registry.mirror.errors import (
     UpstreamUnavailable,
 )
 from registry.mirror.upstream import Upstream
-from registry.mirror.upstream_options import Patience, UpstreamOptions
+from registry.mirror.upstream_options import UpstreamOptions
 from registry.mirror.upstream_probe import probed
-from tests.images import OCI_INDEX, OCI_MANIFEST, artifact, random_bytes, random_image
+from tests.images import OCI_INDEX, OCI_MANIFEST, artifact, random_image
 from tests.mirror.places import NAME, blocks, stored
-from tests.mirror.scripted import Asked, Says, Scripted, scripted
+from tests.mirror.scripted import Asked, Says, scripted
+from tests.mirror.upstreams import DATA, DIGEST, PATIENCE, read, upstream_at
 from tests.oidc_issuer import write_certificate
-
-_DATA = random_bytes(3_000_000, 1)
-_DIGEST = Digest.of(_DATA)
-_PATIENCE = Patience(attempts=3, first_wait=0.001, longest_wait=0.5, connect=5, silence=5)
-
-
-def _upstream(registry: Scripted | str, credentials: CredentialSource | None = None) -> Upstream:
-    address = registry if isinstance(registry, str) else registry.address
-    return Upstream(UpstreamOptions(Endpoint.parse(address), credentials or Given(), patience=_PATIENCE))
-
-
-def _from(asked: Asked) -> int:
-    return int(asked.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-
-
-def _part(start: int, cut: int | None = None) -> Says:
-    headers = {"Content-Range": f"bytes {start}-{len(_DATA) - 1}/{len(_DATA)}"}
-    return Says(206 if start else 200, _DATA[start:], headers if start else {}, cut)
-
-
-async def _read(upstream: Upstream) -> bytes:
-    async with upstream.blob(NAME, _DIGEST) as opened:
-        return b"".join([block async for block in verified(_DIGEST, opened.size, opened.blocks)])
-
-
-async def test_a_download_that_is_cut_goes_on_from_where_it_was() -> None:
-    cuts = [1_000_000, 500_000]
-
-    def script(asked: Asked) -> Says:
-        return _part(_from(asked), cuts.pop() if cuts else None)
-
-    with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
-            assert await _read(upstream) == _DATA
-
-    starts = [_from(asked) for asked in registry.asked]
-    assert starts[0] == 0
-    assert 0 < starts[1] < starts[2]
-
-
-async def test_a_download_that_never_ends_is_given_up_although_it_is_never_silent() -> None:
-    with scripted(lambda asked: Says(200, _DATA, drip=0.05)) as registry:
-        options = UpstreamOptions(Endpoint.parse(registry.address), patience=replace(_PATIENCE, trickle=0.2))
-        async with Upstream(options) as upstream:
-            with pytest.raises(UpstreamUnavailable, match="far too slowly"):
-                await _read(upstream)
-    assert len(registry.asked) == 6, "each time it may have been the connection"
-
-
-async def test_who_takes_their_time_with_what_has_come_does_not_make_a_registry_slow() -> None:
-    with scripted(lambda asked: _part(_from(asked))) as registry:
-        options = UpstreamOptions(Endpoint.parse(registry.address), patience=replace(_PATIENCE, trickle=0.2))
-        async with Upstream(options) as upstream, upstream.blob(NAME, _DIGEST) as opened:
-            size = 0
-            async for block in opened.blocks:
-                if not size:
-                    await asyncio.sleep(0.3)
-                size += len(block)
-    assert size == len(_DATA)
-    assert len(registry.asked) == 1
-
-
-async def test_a_registry_without_ranges_sends_the_blob_again_and_what_is_there_is_passed_over() -> None:
-    cuts = [1_000_000]
-
-    with scripted(lambda _: _part(0, cuts.pop() if cuts else None)) as registry:
-        async with _upstream(registry) as upstream:
-            assert await _read(upstream) == _DATA
-    assert len(registry.asked) == 2
-
-
-async def test_a_download_that_breaks_without_getting_on_is_given_up() -> None:
-    with scripted(lambda asked: _part(_from(asked), 1_000)) as registry:
-        async with _upstream(registry) as upstream:
-            with pytest.raises(UpstreamUnavailable):
-                await _read(upstream)
-    assert len(registry.asked) < 10
-
-
-async def test_another_range_than_was_asked_for_is_refused() -> None:
-    def script(asked: Asked) -> Says:
-        start = _from(asked)
-        return _part(0, 1_000_000) if not start else Says(206, _DATA, {"Content-Range": f"bytes 0-9/{len(_DATA)}"})
-
-    with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
-            with pytest.raises(UpstreamMisbehaved, match="another range"):
-                await _read(upstream)
-
-
-@pytest.mark.parametrize(
-    ("says", "error"),
-    [(Says(body=_DATA[:-1] + b"!"), DigestInvalid), (Says(body=_DATA[:-1]), DigestInvalid)],
-)
-async def test_bytes_with_another_digest_are_found_before_the_last_of_them_is_handed_on(
-    says: Says, error: type[Exception]
-) -> None:
-    got = 0
-    with scripted(lambda _: says) as registry:
-        async with _upstream(registry) as upstream, upstream.blob(NAME, _DIGEST) as opened:
-            with pytest.raises(error):
-                async for block in verified(_DIGEST, opened.size, opened.blocks):
-                    got += len(block)
-    assert got < len(says.body)
-
-
-async def test_more_bytes_than_announced_are_refused() -> None:
-    with pytest.raises(SizeInvalid, match="more than 10"):
-        [block async for block in verified(_DIGEST, 10, blocks(_DATA))]
 
 
 @pytest.mark.parametrize("headers", [{"Docker-Content-Digest": f"sha256:{'0' * 64}"}])
 async def test_a_manifest_with_another_digest_than_the_registry_says_is_not_taken(headers: dict[str, str]) -> None:
     body = random_image(1).manifest.data
     with scripted(lambda _: Says(200, body, {"Content-Type": OCI_MANIFEST, **headers})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(ContentCorrupt, match="not sha256:0000"):
                 await upstream.manifest(NAME, Tag("v1"))
 
 
 async def test_a_manifest_with_another_digest_than_was_asked_for_is_not_taken() -> None:
     with scripted(lambda _: Says(200, b"{}", {"Content-Type": OCI_MANIFEST})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(ContentCorrupt):
-                await upstream.manifest(NAME, _DIGEST)
+                await upstream.manifest(NAME, DIGEST)
             with pytest.raises(ContentCorrupt):
-                await upstream.resolve(NAME, _DIGEST)
+                await upstream.resolve(NAME, DIGEST)
 
 
 async def test_a_huge_manifest_is_not_read_to_its_end() -> None:
     with scripted(lambda _: Says(200, b" " * 5_000_000, {"Content-Type": OCI_MANIFEST})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="more than 4194304 bytes"):
                 await upstream.manifest(NAME, Tag("v1"))
 
 
 async def test_an_answer_that_drips_is_given_up_although_it_is_never_silent() -> None:
     with scripted(lambda _: Says(200, b" " * 1000, {"Content-Type": OCI_MANIFEST}, drip=0.05)) as registry:
-        patience = replace(_PATIENCE, answer=0.2, attempts=2)
+        patience = replace(PATIENCE, answer=0.2, attempts=2)
         async with Upstream(UpstreamOptions(Endpoint.parse(registry.address), patience=patience)) as upstream:
             with pytest.raises(UpstreamUnavailable, match=r"more than 0\.2 s"):
                 await upstream.manifest(NAME, Tag("v1"))
@@ -182,13 +72,13 @@ async def test_where_head_is_not_answered_properly_the_manifest_itself_is_asked_
         return Says(405) if asked.method == "HEAD" else Says(200, body, {"Content-Type": OCI_MANIFEST})
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             assert await upstream.resolve(NAME, Tag("v1")) == Digest.of(body)
 
 
 async def test_too_many_requests_are_told_with_the_time_to_wait() -> None:
     with scripted(lambda _: Says(429, headers={"Retry-After": "120"})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(RateLimited) as raised:
                 await upstream.resolve(NAME, Tag("v1"))
     assert raised.value.retry_after == 120
@@ -198,7 +88,7 @@ async def test_too_many_requests_are_told_with_the_time_to_wait() -> None:
 @pytest.mark.parametrize("text", ["", "soon", "-1", "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"])
 async def test_a_time_to_wait_that_is_none_is_left_out(text: str) -> None:
     with scripted(lambda _: Says(429, headers={"Retry-After": text})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(RateLimited) as raised:
                 await upstream.resolve(NAME, Tag("v1"))
     assert raised.value.retry_after is None
@@ -207,7 +97,7 @@ async def test_a_time_to_wait_that_is_none_is_left_out(text: str) -> None:
 async def test_no_cookie_is_sent_back() -> None:
     """Some registries take a session's cookie for a browser, and ask for what only a browser has; none is needed."""
     with scripted(lambda _: Says(404, headers={"Set-Cookie": "sid=secret; Path=/"})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             for _ in range(2):
                 with pytest.raises(ManifestUnknown):
                     await upstream.resolve(NAME, Tag("v1"))
@@ -216,10 +106,10 @@ async def test_no_cookie_is_sent_back() -> None:
 
 async def test_a_blob_that_is_refused_drop_by_drop_is_given_up() -> None:
     with scripted(lambda _: Says(503, b" " * 1000, drip=0.05)) as registry:
-        patience = replace(_PATIENCE, answer=0.2, attempts=2)
+        patience = replace(PATIENCE, answer=0.2, attempts=2)
         async with Upstream(UpstreamOptions(Endpoint.parse(registry.address), patience=patience)) as upstream:
             with pytest.raises(UpstreamUnavailable, match=r"more than 0\.2 s"):
-                await _read(upstream)
+                await read(upstream)
     assert len(registry.asked) == 2
 
 
@@ -231,14 +121,14 @@ async def test_a_registry_that_fails_for_a_moment_is_asked_again() -> None:
         return failures.pop() if failures else Says(200, body, {"Content-Type": OCI_MANIFEST})
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             assert (await upstream.manifest(NAME, Tag("v1"))).data == body
 
 
 async def test_a_registry_that_fails_for_good_is_given_up_with_its_words() -> None:
     body = json.dumps({"errors": [{"code": "UNKNOWN", "message": "the disk\nis \x1b[31mgone"}]}).encode()
     with scripted(lambda _: Says(500, body)) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamUnavailable, match=r"fails with 500: the disk is  \[31mgone"):
                 await upstream.manifest(NAME, Tag("v1"))
     assert len(registry.asked) == 3
@@ -247,7 +137,7 @@ async def test_a_registry_that_fails_for_good_is_given_up_with_its_words() -> No
 async def test_nobody_there_is_unavailable() -> None:
     with scripted(lambda _: Says()) as registry:
         address = registry.address
-    async with _upstream(address) as upstream:
+    async with upstream_at(address) as upstream:
         with pytest.raises(UpstreamUnavailable, match="cannot be reached"):
             await upstream.manifest(NAME, Tag("v1"))
 
@@ -261,7 +151,7 @@ async def test_pages_are_followed_at_the_registry_itself_wherever_a_link_points_
         return _tags("b") if "last=a" in asked.path else _tags("a", link='<http://evil.test/v2/x?last=a>; rel="next"')
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             assert [tag async for tag in upstream.tags(NAME)] == ["a", "b"]
     assert registry.paths() == ["/v2/team/app/tags/list?n=1000", "/v2/x?last=a"]
 
@@ -272,7 +162,7 @@ async def test_pages_that_link_in_a_circle_end_in_an_error() -> None:
         return _tags("a", link=f'</v2/team/app/tags/list?last={here}>; rel="next"')
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="without an end"):
                 [tag async for tag in upstream.tags(NAME)]
     assert len(registry.asked) == 3
@@ -283,7 +173,7 @@ async def test_pages_that_link_in_a_circle_end_in_an_error() -> None:
 )
 async def test_lists_that_are_none_give_nothing_or_an_error_of_ours(body: bytes) -> None:
     with scripted(lambda _: Says(200, body)) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             try:
                 assert [tag async for tag in upstream.tags(NAME)] == []
                 assert [name async for name in upstream.repositories()] == []
@@ -292,7 +182,7 @@ async def test_lists_that_are_none_give_nothing_or_an_error_of_ours(body: bytes)
 
 
 async def test_a_redirect_to_another_host_is_followed_without_the_login() -> None:
-    with scripted(lambda _: Says(200, _DATA)) as bucket:
+    with scripted(lambda _: Says(200, DATA)) as bucket:
 
         def script(asked: Asked) -> Says:
             if "authorization" not in asked.headers:
@@ -300,8 +190,8 @@ async def test_a_redirect_to_another_host_is_followed_without_the_login() -> Non
             return Says(307, headers={"Location": f"http://{bucket.address}/blob?signature=secret"})
 
         with scripted(script) as registry:
-            async with _upstream(registry, Given(Credentials("alice", "secret"))) as upstream:
-                assert await _read(upstream) == _DATA
+            async with upstream_at(registry, Given(Credentials("alice", "secret"))) as upstream:
+                assert await read(upstream) == DATA
 
     assert [asked.path for asked in bucket.asked] == ["/blob?signature=secret"]
     assert "authorization" not in bucket.asked[0].headers
@@ -310,18 +200,18 @@ async def test_a_redirect_to_another_host_is_followed_without_the_login() -> Non
 
 async def test_redirects_without_an_end_are_not_followed_without_an_end() -> None:
     with scripted(lambda asked: Says(307, headers={"Location": f"{asked.path}x"})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="from one place to the next"):
-                await _read(upstream)
+                await read(upstream)
     assert len(registry.asked) == 6
 
 
 @pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://[", "//"])
 async def test_redirects_to_what_is_no_place_are_refused(location: str) -> None:
     with scripted(lambda _: Says(307, headers={"Location": location})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(MirrorError):
-                await _read(upstream)
+                await read(upstream)
     assert len(registry.asked) <= 6
 
 
@@ -334,16 +224,16 @@ async def test_an_upload_that_goes_on_elsewhere_goes_there_without_the_login() -
             return Says(202, headers={"Location": f"http://{other.address}/go-on?state=1"})
 
         with scripted(script) as registry:
-            async with _upstream(registry, Given(Credentials("alice", "secret"))) as upstream:
-                await upstream.put_blob(NAME, _DIGEST, len(_DATA), blocks(_DATA))
+            async with upstream_at(registry, Given(Credentials("alice", "secret"))) as upstream:
+                await upstream.put_blob(NAME, DIGEST, len(DATA), blocks(DATA))
 
     assert "authorization" not in other.asked[0].headers
-    assert other.asked[0].body == _DATA
-    assert f"digest={str(_DIGEST).replace(':', '%3A')}" in other.asked[0].path
+    assert other.asked[0].body == DATA
+    assert f"digest={str(DIGEST).replace(':', '%3A')}" in other.asked[0].path
 
 
 async def test_a_chunk_that_was_cut_goes_on_from_where_the_registry_says() -> None:
-    data = _DATA[:250_000]
+    data = DATA[:250_000]
     got = bytearray()
     broken: list[int] = [1]
 
@@ -359,7 +249,7 @@ async def test_a_chunk_that_was_cut_goes_on_from_where_the_registry_says() -> No
         return Says({"POST": 202, "PATCH": 202, "GET": 204, "PUT": 201}[asked.method], headers=place)
 
     with scripted(script) as registry:
-        options = UpstreamOptions(Endpoint.parse(registry.address), patience=_PATIENCE, chunk_bytes=100_000)
+        options = UpstreamOptions(Endpoint.parse(registry.address), patience=PATIENCE, chunk_bytes=100_000)
         async with Upstream(options) as upstream:
             await upstream.put_blob(NAME, Digest.of(data), len(data), blocks(data))
     assert bytes(got) == data
@@ -372,16 +262,16 @@ async def test_a_registry_that_refuses_a_blob_is_quoted_and_the_upload_is_cancel
         return Says(202, headers={"Location": "/up"}) if asked.method == "POST" else Says(413, body)
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamRefused, match=r"\(413\): quota exceeded"):
-                await upstream.put_blob(NAME, _DIGEST, len(_DATA), blocks(_DATA))
+                await upstream.put_blob(NAME, DIGEST, len(DATA), blocks(DATA))
     assert registry.paths("DELETE") == ["/up"]
 
 
 async def test_a_manifest_that_was_stored_under_another_digest_is_told() -> None:
     image = random_image(3)
     with scripted(lambda _: Says(201, headers={"Docker-Content-Digest": f"sha256:{'1' * 64}"})) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="has stored"):
                 await upstream.put_manifest(NAME, stored(image.manifest), [Tag("v1")])
 
@@ -389,9 +279,9 @@ async def test_a_manifest_that_was_stored_under_another_digest_is_told() -> None
 async def test_referrers_that_cannot_be_read_are_an_error() -> None:
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [{"digest": "sha256:../.."}]}).encode()
     with scripted(lambda _: Says(200, body)) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="referrer that cannot be read"):
-                [referrer async for referrer in upstream.referrers(NAME, _DIGEST)]
+                [referrer async for referrer in upstream.referrers(NAME, DIGEST)]
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"[" * 10_000])
@@ -400,9 +290,9 @@ async def test_referrers_in_a_tag_that_is_no_index_are_an_error(body: bytes) -> 
         return Says(404) if "/referrers/" in asked.path else Says(200, body, {"Content-Type": OCI_INDEX})
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(UpstreamMisbehaved, match="no index"):
-                [referrer async for referrer in upstream.referrers(NAME, _DIGEST)]
+                [referrer async for referrer in upstream.referrers(NAME, DIGEST)]
 
 
 async def test_two_that_sign_at_the_same_time_are_both_entered_into_the_tag_schema() -> None:
@@ -418,7 +308,7 @@ async def test_two_that_sign_at_the_same_time_are_both_entered_into_the_tag_sche
         return Says(404)
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             signatures = [artifact(b"%d" % n, "application/vnd.test", subject=subject) for n in range(3)]
             for signature in signatures:
                 await upstream.put_manifest(NAME, stored(signature.manifest))
@@ -442,9 +332,9 @@ async def test_an_upload_whose_source_is_too_short_is_not_finished() -> None:
         yield b"x"
 
     with scripted(script) as registry:
-        async with _upstream(registry) as upstream:
+        async with upstream_at(registry) as upstream:
             with pytest.raises(SizeInvalid):
-                await upstream.put_blob(NAME, _DIGEST, 2, short())
+                await upstream.put_blob(NAME, DIGEST, 2, short())
 
 
 async def test_a_proxy_of_the_environment_is_asked_and_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,8 +344,8 @@ async def test_a_proxy_of_the_environment_is_asked_and_not_for_this_machine(monk
         scripted(lambda _: Says(404)) as own,
     ):
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
-        options = UpstreamOptions(Endpoint.parse("registry.test", plain_http=True), patience=_PATIENCE)
-        async with Upstream(options) as upstream, _upstream(own) as local:
+        options = UpstreamOptions(Endpoint.parse("registry.test", plain_http=True), patience=PATIENCE)
+        async with Upstream(options) as upstream, upstream_at(own) as local:
             assert (await upstream.manifest(NAME, Tag("v1"))).data == body
             with pytest.raises(ManifestUnknown):
                 await local.manifest(NAME, Tag("v1"))
@@ -470,13 +360,13 @@ async def test_a_registry_with_a_certificate_of_its_own_is_trusted_by_its_author
     with scripted(lambda _: Says(404), context) as registry:
         endpoint = Endpoint.parse(f"https://{registry.address}")
         for trusting in (certificate, tmp_path):  # a file, and a directory as docker's certs.d
-            async with Upstream(UpstreamOptions(endpoint, ca_file=trusting, patience=_PATIENCE)) as upstream:
+            async with Upstream(UpstreamOptions(endpoint, ca_file=trusting, patience=PATIENCE)) as upstream:
                 with pytest.raises(ManifestUnknown):
                     await upstream.manifest(NAME, Tag("v1"))
-        async with Upstream(UpstreamOptions(endpoint, verify_tls=False, patience=_PATIENCE)) as upstream:
+        async with Upstream(UpstreamOptions(endpoint, verify_tls=False, patience=PATIENCE)) as upstream:
             with pytest.raises(ManifestUnknown):
                 await upstream.manifest(NAME, Tag("v1"))
-        async with Upstream(UpstreamOptions(endpoint, patience=_PATIENCE)) as upstream:
+        async with Upstream(UpstreamOptions(endpoint, patience=PATIENCE)) as upstream:
             with pytest.raises(UpstreamUnavailable, match="certificate"):
                 await upstream.manifest(NAME, Tag("v1"))
 
@@ -499,9 +389,9 @@ async def test_a_registry_may_be_silent_for_longer_when_it_has_got_a_blob() -> N
         return Says(201) if asked.method == "PUT" else Says(202, headers={"Location": "/up"})
 
     with scripted(script) as registry:
-        patience = replace(_PATIENCE, silence=0.2)
+        patience = replace(PATIENCE, silence=0.2)
         for chunk in (0, 1_000_000):
             options = UpstreamOptions(Endpoint.parse(registry.address), patience=patience, chunk_bytes=chunk)
             async with Upstream(options) as upstream:
-                await upstream.put_blob(NAME, _DIGEST, len(_DATA), blocks(_DATA))
+                await upstream.put_blob(NAME, DIGEST, len(DATA), blocks(DATA))
     assert registry.paths("DELETE") == []
