@@ -4,6 +4,8 @@ A repository has a blob if its link is whole (of the length that a link to that 
 can leave an empty one) and the bytes are there. Both are asked of the storage each time.
 """
 
+import secrets
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 
 from registry.content import keyspace
@@ -13,7 +15,7 @@ from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound
-from storage_backends.sendable import Sendable
+from storage_backends.sendable import Sendable, blocks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,20 @@ class BlobStore:
         except NotFound:
             return False
         return True
+
+    async def sample(self, digest: Digest, most: int) -> tuple[int, bytes]:
+        """At most so many bytes from anywhere in a blob, and where they begin; none if no repository has any. To be
+        compared with what somebody says is the blob, and never to be handed out.
+        """
+        try:
+            size = (await self.backend.stat(keyspace.blob(digest))).size
+            start = secrets.randbelow(max(size - most, 0) + 1)
+            opened = await self.backend.open_read(keyspace.blob(digest), start, min(most, size))
+        except NotFound:
+            return 0, b""
+        with closing(opened):
+            async with aclosing(blocks_of(opened)) as blocks:
+                return start, b"".join([block async for block in blocks])
 
     async def link(self, name: RepositoryName, digest: Digest) -> None:
         """Make the blob part of the repository; durable on return. If its bytes are there then, they stay."""

@@ -39,6 +39,8 @@ from storage_backends.sendable import FileRegion, Sendable
 
 _SMALL = 1024 * 1024
 """A blob of at most so many bytes is sent when it is whole: what goes wrong then gets a clear answer."""
+_SAMPLE = 64 * 1024
+"""So many bytes show that an upstream has a blob."""
 _POLL_SECONDS = 0.05
 _SPOOL = "a temporary file (see TMPDIR)"
 _CONFLICT_SECONDS = 2.0
@@ -66,6 +68,8 @@ class _Fetch:
     digest: Digest
     seen: "asyncio.Future[GrowingBlob | None]"
     growing: GrowingBlob | None = None
+    is_doubtful: bool = False
+    """The bytes are here, and the upstream has not shown that it has them."""
     session: Session = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,20 +178,23 @@ class BlobFetching:
 
     async def _is_here(self, fetch: _Fetch) -> bool:
         """True if the repository has the blob. Bytes that are here for another repository become this one's, too, if
-        the upstream has them in what this one mirrors.
+        the upstream shows that it has them in what this one mirrors: its word alone opens nothing.
         """
         blobs = self._local.blobs
         if await blobs.has(fetch.name, fetch.digest):
             return True
-        if not await blobs.has_bytes(fetch.digest):
+        start, here = (0, b"") if fetch.is_doubtful else await blobs.sample(fetch.digest, _SAMPLE)
+        if not here:
             return False
-        await fetch.place.blob_size(fetch.name, fetch.digest)
+        if await fetch.place.blob_part(fetch.name, fetch.digest, start, len(here)) != here:
+            fetch.is_doubtful = True
+            return False
         await blobs.link(fetch.name, fetch.digest)
         return await blobs.has_bytes(fetch.digest)
 
     async def _read_along(self, fetch: _Fetch, key: str) -> None:
-        """Let readers see what another process, or another repository's fetch, has by now."""
-        if fetch.growing is None and key:
+        """Let readers see what another process has fetched for this repository by now."""
+        if fetch.growing is None and key == fetch.session.key:
             region = await self._unfinished(key)
             if region is not None:
                 with closing(region):

@@ -36,10 +36,14 @@ _MOST_TAGS = 1_000_000
 
 
 class SizedSource(Source, Protocol):
-    """A source that can say how large a blob is without sending it."""
+    """A source that can say how large a blob is, and send a part of it."""
 
     async def blob_size(self, name: RepositoryName, digest: Digest) -> int:
         """The size of a blob in bytes. Raises `BlobUnknown`."""
+        ...
+
+    async def blob_part(self, name: RepositoryName, digest: Digest, start: int, length: int) -> bytes:
+        """So many bytes of a blob from `start` on, or none if it cannot send parts. Raises `BlobUnknown`."""
         ...
 
 
@@ -76,6 +80,11 @@ class MirroredPlace:
         """The size of a blob in bytes. Raises `BlobUnknown`."""
         with self._asking(name) as there:
             return await self._upstream.blob_size(there, digest)
+
+    async def blob_part(self, name: RepositoryName, digest: Digest, start: int, length: int) -> bytes:
+        """So many bytes of a blob from `start` on, or none if the upstream sends no parts. Raises `BlobUnknown`."""
+        with self._asking(name) as there:
+            return await self._upstream.blob_part(there, digest, start, length)
 
     @asynccontextmanager
     async def blob(self, name: RepositoryName, digest: Digest, start: int = 0) -> AsyncIterator[OpenBlob]:

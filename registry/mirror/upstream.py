@@ -115,11 +115,23 @@ class Upstream:
         url = self._http.url(f"/v2/{there}/blobs/{digest}")
         answer = await self._http.call("HEAD", url, _pull(there))
         if answer.status == 404:
-            raise BlobUnknown(f"blob {digest} is not in repository {there} of {self.endpoint.host}")
+            raise self._no_blob(there, digest)
         size = answer.headers.get("Content-Length", "")
         if answer.status != 200 or not (size.isascii() and size.isdigit()):
             raise UpstreamMisbehaved(f"{self.endpoint.host} does not say how long blob {digest} is")
         return int(size)
+
+    async def blob_part(self, name: RepositoryName, digest: Digest, start: int, length: int) -> bytes:
+        """So many bytes of a blob from `start` on; none if the registry sends no parts. Raises `BlobUnknown`."""
+        there = self.endpoint.repository(name)
+        url, part = self._http.url(f"/v2/{there}/blobs/{digest}"), {"Range": f"bytes={start}-{start + length - 1}"}
+        try:
+            answer = await self._http.call("GET", url, _pull(there), headers=part, limit=length)
+        except UpstreamMisbehaved:  # more than that, and nobody wants the rest
+            return b""
+        if answer.status == 404:
+            raise self._no_blob(there, digest)
+        return answer.body if answer.status == 206 else b""
 
     async def referrers(self, name: RepositoryName, subject: Digest) -> AsyncIterator[Referrer]:
         """See `Source`."""
@@ -218,6 +230,9 @@ class Upstream:
 
     def _manifest_url(self, name: RepositoryName, reference: Reference) -> httpx.URL:
         return self._http.url(f"/v2/{name}/manifests/{reference}")
+
+    def _no_blob(self, name: RepositoryName, digest: Digest) -> BlobUnknown:
+        return BlobUnknown(f"blob {digest} is not in repository {name} of {self.endpoint.host}")
 
     def _unknown(self, name: RepositoryName, reference: Reference) -> ManifestUnknown:
         return ManifestUnknown(

@@ -109,3 +109,10 @@ async def test_bytes_with_another_digest_are_found_before_the_last_of_them_is_ha
 async def test_more_bytes_than_announced_are_refused() -> None:
     with pytest.raises(SizeInvalid, match="more than 10"):
         [block async for block in verified(DIGEST, 10, blocks(DATA))]
+
+
+@pytest.mark.parametrize("status", [200, 416])
+async def test_a_registry_that_does_not_send_a_part_has_shown_nothing(status: int) -> None:
+    with scripted(lambda _: Says(status, DATA)) as registry:
+        async with upstream_at(registry) as upstream:
+            assert await upstream.blob_part(NAME, DIGEST, 1000, 1000) == b""

@@ -73,6 +73,17 @@ async def test_a_blob_is_read_from_any_byte_on(upstream: Upstream) -> None:
         assert b"".join([block async for block in opened.blocks]) == data[123_456:]
 
 
+async def test_part_of_a_blob_is_read_alone(upstream: Upstream) -> None:
+    data = random_bytes(300_000, 8)
+    digest = Digest.of(data)
+    await upstream.put_blob(NAME, digest, len(data), blocks(data))
+
+    assert await upstream.blob_part(NAME, digest, 0, 300_000) == data
+    assert await upstream.blob_part(NAME, digest, 123_456, 1000) == data[123_456:124_456]
+    with pytest.raises(BlobUnknown):
+        await upstream.blob_part(NAME, Digest.of(b"not there"), 0, 1000)
+
+
 async def test_a_blob_goes_in_chunks_where_that_is_asked_for(options: UpstreamOptions) -> None:
     data = random_bytes(250_000, 8)
     chunked = UpstreamOptions(options.endpoint, options.credentials, chunk_bytes=100_000)

@@ -80,6 +80,13 @@ class FakeUpstream:
         async with self._place.blob(name, digest) as opened:
             return opened.size
 
+    async def blob_part(self, name: RepositoryName, digest: Digest, start: int, length: int) -> bytes:
+        """See `SizedSource`."""
+        self._ask("blob part")
+        async with self._place.blob(name, digest, start) as opened:
+            part = b"".join([block async for block in opened.blocks])[:length]
+        return bytes(length) if self.lies else part
+
     @asynccontextmanager
     async def blob(self, name: RepositoryName, digest: Digest, start: int = 0) -> AsyncIterator[OpenBlob]:
         """See `Source`."""

@@ -38,6 +38,10 @@ async def _pull(mirror: MirroringRegistry, digest: Digest, name: RepositoryName 
     return await _read(await mirror.blobs.open(name, digest))
 
 
+async def _no_part(*_: object) -> bytes:
+    return b""
+
+
 async def _left_uploads(backend: StorageBackend) -> tuple[str, ...]:
     return (await backend.list(keyspace.UPLOADS)).entries
 
@@ -191,6 +195,36 @@ async def test_a_repository_gets_bytes_that_are_here_only_if_its_own_upstream_ha
 
     assert await _pull(mirror, digest, RepositoryName("hub/third/app")) == LARGE.data
     assert upstream.asked["blob"] == 1
+
+
+@pytest.mark.parametrize("blob", [LARGE, SMALL])
+async def test_a_repository_gets_no_bytes_of_another_because_its_upstream_says_that_it_has_them(
+    mirror: MirroringRegistry, upstream: FakeUpstream, backend: StorageBackend, blob: Content
+) -> None:
+    digest = await upstream.put("team/app", blob)
+    await _pull(mirror, digest)
+    await upstream.put("other/app", blob)
+    upstream.lies = True
+    other = RepositoryName("hub/other/app")
+
+    with pytest.raises(PlaceCorrupt):
+        await _pull(mirror, digest, other)
+
+    assert (await backend.list(keyspace.layers(other))).entries == ()
+    assert await _pull(mirror, digest) == blob.data
+    assert await _left_uploads(backend) == ()
+
+
+async def test_bytes_that_only_their_whole_could_show_to_be_there_are_fetched_again(
+    mirror: MirroringRegistry, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = await upstream.put("team/app", LARGE)
+    await upstream.put("other/app", LARGE)
+    monkeypatch.setattr(upstream, "blob_part", _no_part)
+    await _pull(mirror, digest)
+
+    assert await _pull(mirror, digest, RepositoryName("hub/other/app")) == LARGE.data
+    assert upstream.asked["blob"] == 2
 
 
 async def test_a_blob_larger_than_the_settings_allow_is_not_fetched(
