@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSLError,
 )
+from urllib3.exceptions import HTTPError
 
 from storage_backends.errors import Misconfigured, NotFound, StorageError, StorageFull, Unavailable, VersionMismatch
 
@@ -77,8 +78,8 @@ def _passing(code: str, operation: str) -> Unavailable:
 
 
 def is_storage_failure(error: Exception) -> bool:
-    """True for what boto3 raises when a call did not work."""
-    return isinstance(error, ClientError | BotoCoreError)
+    """True for what boto3 raises when a call did not work, or an answer broke off."""
+    return isinstance(error, ClientError | BotoCoreError | HTTPError)
 
 
 def _request_id(error: Exception) -> str:

@@ -21,11 +21,11 @@ from storage_backends.base import Ready, Upload
 from storage_backends.errors import Misconfigured, StorageError, Unavailable, UploadBusy, VersionMismatch
 from storage_backends.s3_bucket import Bucket, etag_of
 from storage_backends.s3_multipart import MultipartWriter, PartSender, Piece, assemble
+from storage_backends.s3_stream import ObjectStream
 from storage_backends.waiting import to_its_end
 
 SIZE = "cargohold-size"
 """The metadata that says how many bytes an upload holds."""
-_BLOCK = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -187,14 +187,9 @@ class S3Upload(Upload):
         """See the contract. Not for what goes straight to its target: parts cannot be read."""
         self._end_piece()
         for piece in self._gathered:
-            body = self._bucket.call("get_object", piece.key, Range=f"bytes=0-{piece.length - 1}")["Body"]
-            left = piece.length
-            with closing(body):  # it keeps its connection until it is read to its end
-                while left:
-                    block = body.read(min(_BLOCK, left))
-                    if not block:
-                        raise Unavailable(f"the storage gave less of {piece.key!r} than it holds; try again")
-                    left -= len(block)
+            answer = self._bucket.call("get_object", piece.key, Range=f"bytes=0-{piece.length - 1}")
+            with closing(ObjectStream(self._bucket, piece.key, answer, 0)) as stream:
+                while block := stream.read():
                     yield memoryview(block)
         yield memoryview(self._rest())
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from registry.browse.usage import Usage
-from registry.cleanup import inventory, repositories
+from registry.cleanup import inventory
 from registry.cleanup.gc import Collection, Options
 from registry.cleanup.inventory import Inventory
-from registry.content import keyspace
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
@@ -32,7 +32,7 @@ class StorageUsage:
 
     async def run(self) -> AsyncIterator[str]:
         """Look; yields now and then where it is. Raises `StorageError`."""
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             yield name
             await self._repository(await inventory.read(self._backend, name))
         async for blobs in self._unneeded():
@@ -61,14 +61,14 @@ class StorageUsage:
 
     async def _unneeded(self) -> AsyncIterator[list[int]]:
         """The sizes of all blobs that no manifest of any repository names."""
-        async for algorithm in repositories.children(self._backend, keyspace.BLOBS):
-            async for shard in repositories.children(self._backend, f"{keyspace.BLOBS}{algorithm}/"):
-                entries = repositories.children(self._backend, keyspace.blobs(algorithm, shard))
+        async for algorithm in walk.children(self._backend, keyspace.BLOBS):
+            async for shard in walk.children(self._backend, f"{keyspace.BLOBS}{algorithm}/"):
+                entries = walk.children(self._backend, keyspace.blobs(algorithm, shard))
                 async for batch in batches(self._backend, entries, 64):
-                    digests = [repositories.parsed(f"{algorithm}:{encoded}") for encoded in batch]
+                    digests = [walk.parsed(f"{algorithm}:{encoded}") for encoded in batch]
                     dead = [digest for digest in digests if digest is not None and digest not in self.usage]
                     yield [size for size in await side_by_side(self._backend, self._size, dead) if size]
 
     async def _size(self, digest: Digest) -> int:
-        info = await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+        info = await walk.stat_if_there(self._backend, keyspace.blob(digest))
         return info.size if info is not None else 0  # a foreign layer, or one that is missing

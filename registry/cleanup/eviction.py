@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from registry.cleanup import inventory, repositories
+from registry.cleanup import inventory
 from registry.cleanup.filters import Filters
 from registry.cleanup.inventory import Inventory, Step
-from registry.content import keyspace
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.pull_times import INEXACT_SECONDS, PullTimes
 from registry.name_patterns import NamePattern
@@ -71,7 +71,7 @@ class Eviction:
     async def _images(self) -> AsyncIterator[_Cached]:
         pulls = PullTimes(self._backend)
         since = await pulls.since() or 0.0
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             if not self._filters.takes_repository(name):
                 continue
             found = await inventory.read(self._backend, name, self._step)
@@ -82,7 +82,7 @@ class Eviction:
                 await self._step()
 
     async def _size(self, digest: Digest) -> int:
-        info = await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+        info = await walk.stat_if_there(self._backend, keyspace.blob(digest))
         await self._step()
         return info.size if info is not None else 0  # it was never asked for
 

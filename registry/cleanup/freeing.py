@@ -6,14 +6,13 @@ what a fresh link protects, and what repositories link whose manifests cannot al
 
 from collections.abc import Iterator, Sequence
 
-from registry.cleanup import repositories
 from registry.cleanup.inventory import Image, Step
 from registry.cleanup.mark import DigestSet, Marker
 from registry.cleanup.pace import Pace
-from registry.cleanup.repositories import Entry
-from registry.content import keyspace
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.side_by_side import batches, side_by_side
+from registry.content.walk import Entry
 from storage_backends.base import StorageBackend
 
 _BATCH = 64
@@ -34,7 +33,7 @@ class Freeing:
     async def begin(self) -> None:
         """Look at what was deleted before and can still be restored."""
         marker = Marker(self._backend, self._since, Pace(1))
-        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
             async for _ in marker.restorable(name, self._needed):
                 await self._step()
 
@@ -46,7 +45,7 @@ class Freeing:
     async def freed(self, gone: Sequence[Image]) -> int:
         """The sum, in bytes, for images that are gone (or would be)."""
         if gone:
-            async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+            async for name in walk.names(self._backend, keyspace.REPOSITORIES):
                 await self._look_at_links(name)
         freed = 0
         for image in gone:
@@ -56,10 +55,10 @@ class Freeing:
 
     async def _look_at_links(self, name: str) -> None:
         async def is_fresh(entry: Entry) -> bool:
-            found = await repositories.stat_if_there(self._backend, entry.key)
+            found = await walk.stat_if_there(self._backend, entry.key)
             return found is not None and (found.modified >= self._since or name in self.held)
 
-        links = repositories.by_digest(self._backend, keyspace.layers(name), "/link")
+        links = walk.by_digest(self._backend, keyspace.layers(name), "/link")
         async for batch in batches(self._backend, links, _BATCH):
             asked = [entry for entry in batch if entry.digest is not None and entry.digest not in self._needed]
             for entry, fresh in zip(asked, await side_by_side(self._backend, is_fresh, asked), strict=True):
@@ -73,7 +72,7 @@ class Freeing:
         for digest in _contents(image):
             if digest not in self._needed:
                 self._needed.add(digest)  # it is counted once
-                found = await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+                found = await walk.stat_if_there(self._backend, keyspace.blob(digest))
                 if found is not None and found.modified < self._since:
                     total += found.size
         return total

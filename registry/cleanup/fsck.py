@@ -7,13 +7,12 @@ Nothing is said that was not seen twice, and no content is ever removed.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from registry.cleanup import repositories
 from registry.cleanup.at_rest import digest_at_rest
 from registry.cleanup.findings import Collect, Finding, Reindex, Remove, Write
 from registry.cleanup.look import Look
 from registry.cleanup.look_at_own import LookAtOwn
 from registry.cleanup.removal import Doomed, remove
-from registry.content import keyspace, paging
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.errors import NameInvalid
 from registry.content.leases import Collector, CollectorBusy, storage_time
@@ -66,12 +65,12 @@ class Fsck:
 
     async def run(self) -> Checked:
         """Check everything. Raises `StorageError`, `LeaseLost`."""
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             self.checked.stage = f"looking at {name}"
             await self._repository(name)
             self.checked.repositories += 1
-        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
-            if not await repositories.exists(self._backend, name):
+        async for name in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
+            if not await walk.exists(self._backend, name):
                 await self._repository(name)
         self.checked.stage = "looking at blobs"
         await self._blobs()
@@ -164,16 +163,17 @@ class Fsck:
 
     async def _blobs(self) -> None:
         """Files among the blobs that are none."""
-        async for algorithm in repositories.children(self._backend, keyspace.BLOBS):
-            async for shard in repositories.children(self._backend, f"{keyspace.BLOBS}{algorithm}/"):
+        async for algorithm in walk.children(self._backend, keyspace.BLOBS):
+            async for shard in walk.children(self._backend, f"{keyspace.BLOBS}{algorithm}/"):
                 prefix = keyspace.blobs(algorithm, shard)
-                async for encoded in repositories.children(self._backend, prefix):
-                    digest = repositories.parsed(f"{algorithm}:{encoded}")
+                async for encoded in walk.children(self._backend, prefix):
+                    digest = walk.parsed(f"{algorithm}:{encoded}")
                     if digest is None or not encoded.startswith(shard):
                         await self._strays(f"{prefix}{encoded}")
 
-    async def _strays(self, prefix: str) -> None:
-        async for key in paging.keys(self._backend, prefix):
+    async def _strays(self, place: str) -> None:
+        """All that lies at a place or below it, which is more than a prefix: `ab` is one of `abc`, too."""
+        async for key in walk.keys_at(self._backend, place):
             self.checked.left.append(
                 Finding("stray file", key, "", "no registry reads this file", "remove it if you know what it is")
             )

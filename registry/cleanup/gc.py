@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from registry.cleanup import repositories
 from registry.cleanup.dangling_referrers import DanglingReferrers
 from registry.cleanup.due import done
 from registry.cleanup.image_removal import ImageRemoval
@@ -17,7 +16,7 @@ from registry.cleanup.leftovers import Leftovers
 from registry.cleanup.mark import Marker
 from registry.cleanup.pace import Pace
 from registry.cleanup.removal import Doomed, remove
-from registry.content import keyspace
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.immutable_tags import Covers, nothing
 from registry.content.leases import Collector, storage_time
@@ -170,9 +169,9 @@ class Collection:
 
     async def _shards(self) -> dict[str, set[str]]:
         """The shards in which there are blobs, by algorithm."""
-        algorithms = [name async for name in repositories.children(self._backend, keyspace.BLOBS)]
+        algorithms = [name async for name in walk.children(self._backend, keyspace.BLOBS)]
         return {
-            algorithm: {name async for name in repositories.children(self._backend, f"{keyspace.BLOBS}{algorithm}/")}
+            algorithm: {name async for name in walk.children(self._backend, f"{keyspace.BLOBS}{algorithm}/")}
             for algorithm in algorithms
         }
 
@@ -187,9 +186,9 @@ class Collection:
     async def _dead_blobs(self, algorithm: str, shard: str, marker: Marker) -> AsyncIterator[tuple[Digest, ObjectInfo]]:
         """The blobs that nobody needs, and that have not just been pushed."""
         prefix = keyspace.blobs(algorithm, shard)
-        async for batch in batches(self._backend, repositories.children(self._backend, prefix), 64):
+        async for batch in batches(self._backend, walk.children(self._backend, prefix), 64):
             self.collected.blobs += len(batch)
-            digests = [repositories.parsed(f"{algorithm}:{encoded}") for encoded in batch]
+            digests = [walk.parsed(f"{algorithm}:{encoded}") for encoded in batch]
             unneeded = [
                 digest
                 for digest in digests
@@ -203,7 +202,7 @@ class Collection:
             await self._pace.rest()
 
     async def _blob(self, digest: Digest) -> ObjectInfo | None:
-        return await repositories.stat_if_there(self._backend, keyspace.blob(digest))
+        return await walk.stat_if_there(self._backend, keyspace.blob(digest))
 
     async def _remove(self, shard: str, doomed: Mapping[Digest, Doomed]) -> AsyncIterator[None]:
         if not doomed:

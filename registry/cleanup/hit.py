@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from registry.cleanup import inventory, repositories
-from registry.cleanup.inventory import Image, Inventory
-from registry.content import keyspace
+from registry.cleanup import inventory
+from registry.cleanup.inventory import Image, Inventory, Step
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from storage_backends.base import StorageBackend
 
@@ -13,20 +13,20 @@ from storage_backends.base import StorageBackend
 @dataclass(slots=True)
 class Hit:
     """What one blob is needed by: `images` as `repository:tag@digest` (`repository@digest` without a tag); the
-    repositories that name it; whether it is itself a manifest there.
+    repositories that name it; whether it is itself a manifest there. Each once, in order.
     """
 
-    images: list[str] = field(default_factory=list)
-    repositories: list[str] = field(default_factory=list)
+    images: dict[str, None] = field(default_factory=dict)
+    repositories: dict[str, None] = field(default_factory=dict)
     is_manifest: bool = False
 
 
-async def images_hit(backend: StorageBackend, digests: Iterable[Digest]) -> Mapping[Digest, Hit]:
-    """What needs each of the digests, in all repositories, one after the other."""
+async def images_hit(backend: StorageBackend, digests: Iterable[Digest], step: Step) -> Mapping[Digest, Hit]:
+    """What needs each of the digests, in all repositories, one after the other; a `step` now and then."""
     hits = {digest: Hit() for digest in digests}
     if hits:
-        async for name in repositories.names(backend, keyspace.REPOSITORIES):
-            _add(hits, await inventory.read(backend, name))
+        async for name in walk.names(backend, keyspace.REPOSITORIES):
+            _add(hits, await inventory.read(backend, name, step))
     return hits
 
 
@@ -52,6 +52,5 @@ def _add(hits: Mapping[Digest, Hit], found: Inventory) -> None:
         for digest in {image.digest, *image.named} & hits.keys():
             hit = hits[digest]
             hit.is_manifest = hit.is_manifest or digest == image.digest
-            if found.name not in hit.repositories:
-                hit.repositories.append(found.name)
-            hit.images += [line for line in names[image.digest] if line not in hit.images]
+            hit.repositories[found.name] = None
+            hit.images |= dict.fromkeys(names[image.digest])

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from registry.cleanup import inventory, repositories
+from registry.cleanup import inventory
 from registry.cleanup.freeing import Freeing
 from registry.cleanup.inventory import Image, Inventory, Step
 from registry.cleanup.pace import Pace
 from registry.cleanup.removal import Doomed, remove
-from registry.content import keyspace
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.leases import Collector, storage_time
 from registry.content.names import RepositoryName, Tag
@@ -96,7 +96,7 @@ class ImageRemoval:
         freeing = Freeing(self._backend, self._now - self._options.grace, self._step)
         await freeing.begin()
         planned: list[Going] = []
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             yield f"looking into {name}"
             planned += await self._plan(name, freeing)
         if self._options.dry_run:

@@ -3,33 +3,30 @@
 A repository of 100,000 manifests has to fit into memory, so of a manifest only what it names is kept.
 """
 
-import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TypeVar
 
-from registry.cleanup import repositories
 from registry.cleanup.mark import references
-from registry.content import keyspace, push_times
+from registry.content import keyspace, push_times, walk
 from registry.content.digest import Digest
 from registry.content.errors import ManifestInvalid
+from registry.content.image_config import LARGEST, ImageConfig, parse_image_config
 from registry.content.manifest_store import media_type_of
 from registry.content.manifests import Manifest, own_words, parse_manifest
 from registry.content.names import is_tag
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
-from storage_backends.errors import NotFound
 
 _BATCH = 64
 _ATTACHED = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})(\..+)?", re.ASCII)
 """A tag that belongs to a manifest: cosign's `sha256-….sig`, and the referrers tag schema of the distribution-spec."""
 _ALGORITHMS = {32: "sha256", 64: "sha512"}
-_LARGEST_CONFIG = 4 * 1024 * 1024
 Step = Callable[[], Awaitable[None]]
 Label = tuple[str, str]
 A = TypeVar("A")
@@ -171,14 +168,14 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
     async for tag, digest in _tags(backend, name, step):
         tags[digest].append(tag)
     copied: set[Digest | None] = set()
-    async for batch in batches(backend, repositories.by_digest(backend, keyspace.pushes(name), ""), _BATCH):
+    async for batch in batches(backend, walk.by_digest(backend, keyspace.pushes(name), ""), _BATCH):
         copied |= {entry.digest for entry in batch}
         await step()
 
-    async def image(entry: repositories.Entry) -> Image | None:
+    async def image(entry: walk.Entry) -> Image | None:
         if entry.digest is None:
             return None
-        link = await repositories.stat_if_there(backend, entry.key)
+        link = await walk.stat_if_there(backend, entry.key)
         if link is None:
             return None  # deleted meanwhile, or what a deletion has left of it
         is_copied = entry.digest in copied
@@ -188,7 +185,7 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
         return found if whole else replace(found, manifest=None)
 
     images: dict[Digest, Image] = {}
-    entries = repositories.by_digest(backend, keyspace.revisions(name), "/link")
+    entries = walk.by_digest(backend, keyspace.revisions(name), "/link")
     async for batch in batches(backend, entries, _BATCH):
         images |= {found.digest: found for found in await side_by_side(backend, image, batch) if found is not None}
         await step()
@@ -196,7 +193,7 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
 
 
 async def in_steps(
-    backend: StorageBackend, work: Callable[[A], Awaitable[B]], items: Sequence[A], step: Step
+    backend: StorageBackend, work: Callable[[A], Coroutine[None, None, B]], items: Sequence[A], step: Step
 ) -> list[B]:
     """What `work` gives for each item, in their order, with a `step` now and then."""
     found: list[B] = []
@@ -220,30 +217,24 @@ async def _own_labels(backend: StorageBackend, digest: Digest) -> set[Label]:
     manifest = _parsed(data, own_words(data).media_type) if data is not None else None
     if manifest is None:
         return set()
-    gathered = set(manifest.annotations.items())
-    try:
-        config = await _config(backend, manifest.config.digest) if manifest.config is not None else b""
-        named = json.loads(config)["config"]["Labels"] or {}
-        gathered |= {(str(key), str(value)) for key, value in named.items()}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass  # an artifact, whose config may be anything
-    return gathered
+    config = await _config(backend, manifest.config.digest) if manifest.config is not None else None
+    return {*manifest.annotations.items(), *(config.labels.items() if config is not None else ())}
 
 
-async def _config(backend: StorageBackend, digest: Digest) -> bytes:
+async def _config(backend: StorageBackend, digest: Digest) -> ImageConfig | None:
+    """What a config says; None if it is not there, or says nothing: that of an artifact may be anything."""
     key = keyspace.blob(digest)
-    try:
-        return (await backend.get(key)).data if (await backend.stat(key)).size <= _LARGEST_CONFIG else b""
-    except NotFound:
-        return b""
+    there = await walk.stat_if_there(backend, key)
+    found = await walk.get_if_there(backend, key) if there is not None and there.size <= LARGEST else None
+    return parse_image_config(found.data) if found is not None else None
 
 
 async def _tags(backend: StorageBackend, name: str, step: Step) -> AsyncIterator[tuple[str, Digest]]:
     async def named(tag: str) -> tuple[str, Digest | None]:
-        link = await repositories.get_if_there(backend, keyspace.tag_current(name, tag))
-        return tag, repositories.parsed(link.data.decode("ascii", "replace")) if link is not None else None
+        link = await walk.get_if_there(backend, keyspace.tag_current(name, tag))
+        return tag, walk.parsed(link.data.decode("ascii", "replace")) if link is not None else None
 
-    names = repositories.children(backend, keyspace.tags(name))
+    names = walk.children(backend, keyspace.tags(name))
     async for batch in batches(backend, names, _BATCH):
         for tag, digest in await side_by_side(backend, named, [tag for tag in batch if is_tag(tag)]):
             if digest is not None:
@@ -273,7 +264,7 @@ def _packed(digest: Digest) -> bytes:
 
 
 async def _bytes(backend: StorageBackend, key: str) -> bytes | None:
-    found = await repositories.get_if_there(backend, key)
+    found = await walk.get_if_there(backend, key)
     return found.data if found is not None else None
 
 

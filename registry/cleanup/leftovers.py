@@ -6,8 +6,7 @@ Nobody ever relies on any of it, so it goes without the collector's protocol.
 
 from collections.abc import AsyncIterator, Iterable
 
-from registry.cleanup import repositories
-from registry.content import keyspace, paging
+from registry.content import keyspace, paging, walk
 from registry.content.side_by_side import batches
 from storage_backends.base import ObjectInfo, StorageBackend
 
@@ -26,10 +25,10 @@ class Leftovers:
         """
         if not self._dry_run:
             yield await self._backend.expire_uploads(keyspace.UPLOADS, lifetime)
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             removed = 0
             prefix = f"{keyspace.repository(name)}_uploads/"
-            async for session in repositories.children(self._backend, prefix):
+            async for session in walk.children(self._backend, prefix):
                 keys = [key async for key in paging.keys(self._backend, f"{prefix}{session}/")]
                 found = await self._infos(keys)
                 if found and max(info.modified for info in found) < self._now - lifetime:
@@ -41,15 +40,15 @@ class Leftovers:
         """Forget what tags have named before, but the newest `kept` and what is younger than `since`; how much, tag by
         tag. What a tag names now is no history.
         """
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
-            async for tag in repositories.children(self._backend, keyspace.tags(name)):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
+            async for tag in walk.children(self._backend, keyspace.tags(name)):
                 yield await self._forget_history(name, tag, kept, since)
 
     async def trash(self, since: float) -> AsyncIterator[int]:
         """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many, some
         at a time.
         """
-        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
             async for count in self._old(keyspace.trash(name), since):
                 yield count
 
@@ -60,17 +59,17 @@ class Leftovers:
 
     async def empty_repositories(self) -> AsyncIterator[None]:
         """Remove what we keep of repositories in which nothing is left, one after the other."""
-        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
-            if not await repositories.exists(self._backend, name):
+        async for name in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
+            if not await walk.exists(self._backend, name):
                 await self._delete([keyspace.referrers_complete(name)])
             yield
 
     async def _forget_history(self, name: str, tag: str, kept: int, since: float) -> int:
         index = keyspace.tag_indexes(name, tag)
-        entries = [entry async for entry in repositories.by_digest(self._backend, index, "/link")]
+        entries = [entry async for entry in walk.by_digest(self._backend, index, "/link")]
         if len(entries) <= kept + 1:
             return 0
-        current = await repositories.get_if_there(self._backend, keyspace.tag_current(name, tag))
+        current = await walk.get_if_there(self._backend, keyspace.tag_current(name, tag))
         if current is None:
             return 0  # no tag
         past = [entry.key for entry in entries if str(entry.digest).encode() != current.data]
@@ -88,7 +87,7 @@ class Leftovers:
 
     async def _infos(self, keys: Iterable[str]) -> list[ObjectInfo]:
         """Of those that are there."""
-        return [info for key in keys if (info := await repositories.stat_if_there(self._backend, key)) is not None]
+        return [info for key in keys if (info := await walk.stat_if_there(self._backend, key)) is not None]
 
     async def _delete(self, keys: list[str]) -> None:
         if keys and not self._dry_run:

@@ -6,10 +6,10 @@ A look may fall into the middle of a push or a deletion: whoever looks looks twi
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from registry.cleanup import hit, inventory, repositories
+from registry.cleanup import hit, inventory
 from registry.cleanup.findings import Collect, Finding, Kind, Repair, Write
 from registry.cleanup.inventory import Image, Inventory
-from registry.content import keyspace, paging
+from registry.content import keyspace, walk
 from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, is_tag
@@ -57,7 +57,7 @@ class Look:
             await self._children(image)
         await self._blobs(images)
         await self._layers()
-        tags = repositories.children(self._backend, keyspace.tags(self._name))
+        tags = walk.children(self._backend, keyspace.tags(self._name))
         async for batch in batches(self._backend, tags, 64):
             await side_by_side(self._backend, self._tag, batch)
         await self._strays()
@@ -132,11 +132,11 @@ class Look:
             )
 
     async def _layers(self) -> None:
-        entries = repositories.by_digest(self._backend, keyspace.layers(self._name), "/link")
+        entries = walk.by_digest(self._backend, keyspace.layers(self._name), "/link")
         async for batch in batches(self._backend, entries, 64):
             await side_by_side(self._backend, self._layer, batch)
 
-    async def _layer(self, entry: repositories.Entry) -> None:
+    async def _layer(self, entry: walk.Entry) -> None:
         digest = entry.digest
         if digest is None:
             return
@@ -179,7 +179,7 @@ class Look:
 
     async def _tag(self, tag: str) -> None:
         key, index = keyspace.tag_current(self._name, tag), keyspace.tag_indexes(self._name, tag)
-        history = [one async for one in repositories.by_digest(self._backend, index, "/link")]
+        history = [one async for one in walk.by_digest(self._backend, index, "/link")]
         current = await self._get(key)
         if current is None:
             await self._history_alone(tag, history)
@@ -187,7 +187,7 @@ class Look:
         for entry in history:
             if entry.digest is not None:
                 await self._link(entry.key, entry.digest, list, checked=False)
-        digest = repositories.parsed(current.data.decode("ascii", "replace"))
+        digest = walk.parsed(current.data.decode("ascii", "replace"))
         if digest is None:
             self._broken_tag(tag, key, current, [one.digest for one in history if one.digest in self._whole])
         elif digest not in self._found.images:
@@ -214,7 +214,7 @@ class Look:
             "broken tag", key, f"the link of tag {tag} {state}", advice, images=[f"{self._name}:{tag}"], repair=repair
         )
 
-    async def _history_alone(self, tag: str, history: Sequence[repositories.Entry]) -> None:
+    async def _history_alone(self, tag: str, history: Sequence[walk.Entry]) -> None:
         for entry in history:
             info = await self._stat(entry.key)
             if info is not None and info.modified < self._since:
@@ -232,16 +232,16 @@ class Look:
 
     async def _keys(self) -> AsyncIterator[str]:
         prefix = keyspace.repository(self._name)
-        async for child in repositories.children(self._backend, prefix):
+        async for child in walk.children(self._backend, prefix):
             if child.startswith("_"):
-                async for key in paging.keys(self._backend, f"{prefix}{child}"):
+                async for key in walk.keys_at(self._backend, f"{prefix}{child}"):
                     yield key
 
     async def _get(self, key: str) -> StoredObject | None:
-        return await repositories.get_if_there(self._backend, key)
+        return await walk.get_if_there(self._backend, key)
 
     async def _stat(self, key: str) -> ObjectInfo | None:
-        return await repositories.stat_if_there(self._backend, key)
+        return await walk.stat_if_there(self._backend, key)
 
     def _add(
         self, kind: Kind, key: str, what: str, advice: str, *, images: Sequence[str] = (), repair: Repair | None = None

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from registry.cleanup import repositories
 from registry.cleanup.findings import Collect, Finding, Kind, Reindex, Remove
 from registry.cleanup.inventory import Inventory
-from registry.content import keyspace, mediatypes, paging
+from registry.content import keyspace, mediatypes, paging, walk
 from registry.content.digest import Digest
 from storage_backends.base import StorageBackend, StoredObject
 
@@ -25,7 +24,7 @@ class LookAtOwn:
     async def run(self) -> None:
         """Look; what was found is in `findings`."""
         name = self._found.name
-        async for entry in repositories.by_digest(self._backend, keyspace.media_types(name), ""):
+        async for entry in walk.by_digest(self._backend, keyspace.media_types(name), ""):
             await self._media_type(entry)
         entered: set[tuple[Digest, Digest]] = set()
         async for key in paging.keys(self._backend, keyspace.all_referrers(name)):
@@ -35,7 +34,7 @@ class LookAtOwn:
         if await self._get(keyspace.referrers_complete(name)) is not None:
             self._missing(entered)
 
-    async def _media_type(self, entry: repositories.Entry) -> None:
+    async def _media_type(self, entry: walk.Entry) -> None:
         found = await self._get(entry.key)
         if found is None or entry.digest is None:
             return
@@ -57,7 +56,7 @@ class LookAtOwn:
         """The subject and the referrer that an entry is about, if it is of use."""
         algorithm, _, rest = key.removeprefix(keyspace.all_referrers(self._found.name)).partition("/")
         encoded, _, text = rest.partition("/")
-        subject, digest = repositories.parsed(f"{algorithm}:{encoded}"), repositories.parsed(text)
+        subject, digest = walk.parsed(f"{algorithm}:{encoded}"), walk.parsed(text)
         if digest is None or subject is None:
             self.findings.append(
                 Finding(
@@ -93,7 +92,7 @@ class LookAtOwn:
             )
 
     async def _get(self, key: str) -> StoredObject | None:
-        return await repositories.get_if_there(self._backend, key)
+        return await walk.get_if_there(self._backend, key)
 
 
 def _describes(data: bytes, digest: Digest) -> bool:

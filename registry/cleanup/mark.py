@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.cleanup import repositories
 from registry.cleanup.pace import Pace
-from registry.cleanup.repositories import Entry
-from registry.content import keyspace, paging, strict_json, trash
+from registry.content import keyspace, paging, strict_json, trash, walk
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from registry.content.side_by_side import batches, side_by_side
+from registry.content.walk import Entry
 from storage_backends.base import StorageBackend
 
 _LISTS = ("layers", "blobs", "manifests")
@@ -84,12 +83,12 @@ class Marker:
 
     async def run(self) -> AsyncIterator[str]:
         """Look at everything, a repository at a time; yields after every step of some milliseconds where it is."""
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             self.marked.repositories += 1
             async for _ in self._repository(name):
                 await self._pace.rest()
                 yield name
-        async for name in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
             async for _ in self.restorable(name, self.marked.needed):  # of repositories in which nothing else is left
                 await self._pace.rest()
                 yield name
@@ -100,7 +99,7 @@ class Marker:
     async def _repository(self, name: str) -> AsyncIterator[None]:
         named = DigestSet()
         whole = True
-        revisions = repositories.by_digest(self._backend, keyspace.revisions(name), "/link")
+        revisions = walk.by_digest(self._backend, keyspace.revisions(name), "/link")
         async for batch in batches(self._backend, revisions, 64):
             for entry, found in zip(batch, await side_by_side(self._backend, self._references, batch), strict=True):
                 whole = whole and found is not None
@@ -138,13 +137,13 @@ class Marker:
 
     async def _unnamed_links(self, name: str, named: DigestSet | None) -> AsyncIterator[Entry]:
         """The repository's links to blobs that no manifest names; all of them if it is not known what is named."""
-        async for entry in repositories.by_digest(self._backend, keyspace.layers(name), "/link"):
+        async for entry in walk.by_digest(self._backend, keyspace.layers(name), "/link"):
             self.marked.links += 1
             if entry.digest is not None and (named is None or entry.digest not in named):
                 yield entry
 
     async def _is_fresh(self, entry: Entry) -> bool:
-        info = await repositories.stat_if_there(self._backend, entry.key)
+        info = await walk.stat_if_there(self._backend, entry.key)
         return info is not None and info.modified >= self._since
 
     async def _references(self, entry: Entry) -> list[Digest] | None:
@@ -152,9 +151,9 @@ class Marker:
         digest = entry.digest
         if digest is None:
             return None
-        found = await repositories.get_if_there(self._backend, keyspace.blob(digest))
+        found = await walk.get_if_there(self._backend, keyspace.blob(digest))
         if found is None:
-            return [] if await repositories.stat_if_there(self._backend, entry.key) is None else None
+            return [] if await walk.stat_if_there(self._backend, entry.key) is None else None
         if Digest.of(found.data, digest.algorithm) != digest:
             return None
         return [digest, *references(found.data)]
@@ -162,7 +161,7 @@ class Marker:
     async def _about_manifests(self, name: str) -> None:
         """What we keep of manifests, without the manifest."""
         there = DigestSet()
-        async for entry in repositories.by_digest(self._backend, keyspace.revisions(name), "/link"):
+        async for entry in walk.by_digest(self._backend, keyspace.revisions(name), "/link"):
             if entry.digest is not None:
                 there.add(entry.digest)
         async for batch in batches(self._backend, self._kept_of_manifests(name), 64):
@@ -174,10 +173,10 @@ class Marker:
 
     async def _kept_of_manifests(self, name: str) -> AsyncIterator[Entry]:
         for prefix in (keyspace.media_types(name), keyspace.pulls(name), keyspace.pushes(name)):
-            async for entry in repositories.by_digest(self._backend, prefix, ""):
+            async for entry in walk.by_digest(self._backend, prefix, ""):
                 yield entry
         async for key in paging.keys(self._backend, keyspace.all_referrers(name)):
-            yield Entry(key, repositories.parsed(key.rpartition("/")[2]))
+            yield Entry(key, walk.parsed(key.rpartition("/")[2]))
 
 
 def references(data: bytes) -> Iterable[Digest]:

@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from registry.cleanup import repositories
-from registry.content import keyspace
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.errors import (
     ContentCorrupt,
@@ -96,7 +95,7 @@ class Restorer:
 
     async def everything(self) -> AsyncIterator[Restorable]:
         """What can be restored, in all repositories."""
-        async for text in repositories.names(self._backend, keyspace.OWN_REPOSITORIES):
+        async for text in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
             for found in await self.of(RepositoryName(text)):
                 yield found
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from auth.patterns import matches
-from registry.cleanup import repositories
 from registry.cleanup.at_rest import digest_at_rest
 from registry.cleanup.hit import Hit, images_hit
 from registry.cleanup.mark import DigestSet
 from registry.cleanup.mend import Holder, mend
 from registry.cleanup.pace import Rate
 from registry.cleanup.scrub_turn import Turn, TurnLost
-from registry.content import keyspace, paging
+from registry.content import keyspace, paging, walk
 from registry.content.digest import Digest
 from registry.content.errors import ContentError
 from registry.content.side_by_side import batches, side_by_side
@@ -126,26 +125,26 @@ class Scrub:
     async def _all(self, after: str) -> AsyncIterator[Digest]:
         """Every blob behind the digest `after`, in order."""
         algorithm_done, _, done = after.partition(":")
-        async for algorithm in repositories.children(self._backend, keyspace.BLOBS):
+        async for algorithm in walk.children(self._backend, keyspace.BLOBS):
             if algorithm < algorithm_done:
                 continue
             last = done if algorithm == algorithm_done else ""
-            async for shard in repositories.children(self._backend, f"{keyspace.BLOBS}{algorithm}/"):
+            async for shard in walk.children(self._backend, f"{keyspace.BLOBS}{algorithm}/"):
                 if shard < last[:2]:
                     continue
-                async for encoded in repositories.children(self._backend, keyspace.blobs(algorithm, shard)):
-                    digest = repositories.parsed(f"{algorithm}:{encoded}")
+                async for encoded in walk.children(self._backend, keyspace.blobs(algorithm, shard)):
+                    digest = walk.parsed(f"{algorithm}:{encoded}")
                     if digest is not None and encoded > last:
                         yield digest
 
     async def _of_repositories(self) -> AsyncIterator[Digest]:
         """Every blob and manifest of the chosen repositories, once."""
         seen = DigestSet()
-        async for name in repositories.names(self._backend, keyspace.REPOSITORIES):
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             if not any(matches(pattern, name) for pattern in self._options.repositories):
                 continue
             for prefix in (keyspace.layers(name), keyspace.revisions(name)):
-                async for entry in repositories.by_digest(self._backend, prefix, "/link"):
+                async for entry in walk.by_digest(self._backend, prefix, "/link"):
                     if entry.digest is not None and entry.digest not in seen:
                         seen.add(entry.digest)
                         yield entry.digest
@@ -212,15 +211,15 @@ class Scrub:
         """Name the images that are hit, and see what has come back, or can be, of all that is in quarantine."""
         found = {damage.digest: damage for damage in self.scrubbed.damaged}
         async for key in paging.keys(self._backend, keyspace.QUARANTINE):
-            digest = repositories.parsed(key.removeprefix(keyspace.QUARANTINE).replace("/", ":"))
+            digest = walk.parsed(key.removeprefix(keyspace.QUARANTINE).replace("/", ":"))
             if digest is not None and digest not in found:
                 size = (await self._backend.stat(key)).size
                 found[digest] = Damage(digest, size, "it was found to be wrong before", "quarantined")
         self.scrubbed.damaged = list(found.values())
         for manifests in (True, False):  # what a manifest needs is known only when it is there
-            hits = await images_hit(self._backend, found)
+            hits = await images_hit(self._backend, found, self._beat)
             for digest, damage in found.items():
-                damage.images = hits[digest].images
+                damage.images = list(hits[digest].images)
                 if damage.state == "quarantined" and hits[digest].is_manifest == manifests:
                     await self._bring_back(damage, hits[digest])
 

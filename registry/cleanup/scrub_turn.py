@@ -18,7 +18,9 @@ _SAVE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a scrub is: everything up to the digest `after` is done, `blobs` with `size` bytes since `began`."""
+    """How far a scrub is: everything up to the digest `after` is done, `blobs` with `size` bytes since `began`. When
+    everything was read the last time is `done`; a storage that nobody has scrubbed counts as read when that was seen.
+    """
 
     holder: str = ""
     at_work: bool = False
@@ -27,6 +29,7 @@ class Position:
     after: str = ""
     blobs: int = 0
     size: int = 0
+    done: float = 0.0
 
     def dump(self) -> bytes:
         """As it lies on storage."""
@@ -61,12 +64,12 @@ class Turn:
         try:
             found = await self._backend.get(keyspace.SCRUB)
         except NotFound:
-            await self._take(Position(holder, at_work=True, began=now), "")
+            await self._take(Position(holder, at_work=True, began=now, done=now), "")
             return
         left = load(found)
         if left.at_work and now - found.info.modified < self._lease:
             raise ScrubBusy(left)
-        start = Position(began=now) if anew or not left.after else left
+        start = Position(began=now, done=left.done) if anew or not left.after else left
         await self._take(replace(start, holder=holder, at_work=True, beats=left.beats + 1), found.info.version)
 
     async def beat(self, position: Position | None = None) -> None:
@@ -79,7 +82,9 @@ class Turn:
     async def end(self, *, done: bool) -> None:
         """Give the turn back: the next one begins anew if it is `done`, else goes on from here. Raises `TurnLost`."""
         async with self._one:
-            self.position = replace(self.position, at_work=False, after="" if done else self.position.after)
+            self.position = replace(self.position, at_work=False)
+            if done:
+                self.position = replace(self.position, after="", done=time.time())
             await self._save()
 
     async def _take(self, position: Position, version: str) -> None:
@@ -109,7 +114,8 @@ class Turn:
 
 
 async def is_due(backend: StorageBackend, interval: float, lease: float) -> bool:
-    """True if the last scrub ended `interval` seconds ago, was stopped halfway, or was killed `lease` seconds ago.
+    """True if the last scrub of everything ended `interval` seconds ago, was stopped halfway, or was killed `lease`
+    seconds ago.
 
     In a storage that nobody has scrubbed the first one is due after an interval.
     """
@@ -117,15 +123,15 @@ async def is_due(backend: StorageBackend, interval: float, lease: float) -> bool
         found = await backend.get(keyspace.SCRUB)
     except NotFound:
         with suppress(AlreadyExists):  # another worker has just looked for the first time, too
-            await backend.put(keyspace.SCRUB, Position().dump(), if_absent=True)
+            await backend.put(keyspace.SCRUB, Position(done=time.time()).dump(), if_absent=True)
         return False
     position = load(found)
-    age = time.time() - found.info.modified
     if position.at_work:
-        return age >= lease
-    return bool(position.after) or age >= interval
+        return time.time() - found.info.modified >= lease
+    return bool(position.after) or time.time() - position.done >= interval
 
 
 def load(found: StoredObject) -> Position:
-    """Read it from storage."""
-    return Position(*json.loads(found.data))
+    """Read it from storage. Before it said when everything was read, that was the last time that it was written."""
+    position = Position(*json.loads(found.data))
+    return position if position.done else replace(position, done=found.info.modified)

@@ -13,6 +13,7 @@ from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown
 from registry.content.leases import Leases
 from registry.content.names import RepositoryName
+from registry.content.walk import is_there, stat_if_there
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound
 from storage_backends.sendable import Sendable, blocks_of
@@ -66,11 +67,7 @@ class BlobStore:
 
     async def has_bytes(self, digest: Digest) -> bool:
         """True if the registry holds the bytes, in whatever repository."""
-        try:
-            await self.backend.stat(keyspace.blob(digest))
-        except NotFound:
-            return False
-        return True
+        return await is_there(self.backend, keyspace.blob(digest))
 
     async def sample(self, digest: Digest, most: int) -> tuple[int, bytes]:
         """At most so many bytes from anywhere in a blob, and where they begin; none if no repository has any. To be
@@ -96,11 +93,8 @@ class BlobStore:
         await self.backend.delete(keyspace.layer_link(name, digest))
 
     async def _link(self, name: RepositoryName, digest: Digest) -> ObjectInfo | None:
-        try:
-            link = await self.backend.stat(keyspace.layer_link(name, digest))
-        except NotFound:
-            return None
-        return link if link.size == len(digest.algorithm) + 1 + len(digest.encoded) else None
+        link = await stat_if_there(self.backend, keyspace.layer_link(name, digest))
+        return link if link is not None and link.size == len(digest.algorithm) + 1 + len(digest.encoded) else None
 
 
 def _unknown(name: RepositoryName, digest: Digest) -> BlobUnknown:

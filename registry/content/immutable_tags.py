@@ -43,7 +43,8 @@ class ImmutableTags:
     async def check_not_needed(self, name: RepositoryName, digest: Digest) -> None:
         """Raise `TagImmutable` if an immutable tag names a manifest or blob, directly or through what it names."""
         async for tag in self._in(name):
-            if await self._needs(name, await self.tags.resolve(name, tag), digest):
+            start = await self.tags.find(name, tag)
+            if start is not None and await self._needs(name, start, digest):
                 raise TagImmutable(
                     f"{digest} is needed by tag {tag!r} of {name}, which is immutable",
                     {"name": str(name), "tag": str(tag), "digest": str(digest)},

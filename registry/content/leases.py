@@ -36,6 +36,8 @@ from dataclasses import dataclass, field, replace
 
 from registry.content import keyspace
 from registry.content.digest import Digest
+from registry.content.paging import pages
+from registry.content.walk import is_there
 from storage_backends.base import ObjectInfo, Ready, StorageBackend, StoredObject
 from storage_backends.errors import AlreadyExists, NotFound, StorageError, Unavailable, VersionMismatch
 
@@ -135,7 +137,7 @@ class Leases:
         while True:
             await self._backend.put(key, str(digest).encode())
             await self.rely([digest])
-            if await self._is_there(key):
+            if await is_there(self._backend, key):
                 return
 
     def relying(self, key: str, digest: Digest) -> Ready:
@@ -143,7 +145,7 @@ class Leases:
 
         async def ready() -> None:
             await self.rely([digest])
-            if not await self._is_there(key):
+            if not await is_there(self._backend, key):
                 await self.link(key, digest)
 
         return ready
@@ -193,13 +195,6 @@ class Leases:
                 return
         raise Unavailable("what this needs is being removed by garbage collection; try again")
 
-    async def _is_there(self, key: str) -> bool:
-        try:
-            await self._backend.stat(key)
-        except NotFound:
-            return False
-        return True
-
     async def _replace(self, shard: str, found: StoredObject, state: Shard) -> None:
         with suppress(VersionMismatch):  # somebody else has changed it: the caller looks again
             await self._backend.put(keyspace.condemned(shard), state.dump(), if_match=found.info.version, durable=False)
@@ -221,11 +216,7 @@ class Intent:
 
     async def stands(self) -> bool:
         """True if no collector has taken it for what a killed process left, as it does after `INTENT_SECONDS`."""
-        try:
-            await self._backend.stat(self._key)
-        except NotFound:
-            return False
-        return True
+        return await is_there(self._backend, self._key)
 
 
 class Collector:
@@ -265,7 +256,7 @@ class Collector:
                 raise CollectorBusy(state)
             await self._take(if_match=found.info.version)
         for prefix in (keyspace.CONDEMNED, keyspace.TOUCHED):
-            async for keys in _pages(self._backend, prefix):
+            async for keys in pages(self._backend, prefix):
                 await self._backend.delete_many(keys, durable=False)
 
     async def beat(self) -> None:
@@ -276,7 +267,7 @@ class Collector:
     async def end(self, outcome: str) -> None:
         """Step 4. Raises `LeaseLost`."""
         await self._show()  # what is condemned or claimed by now may be another collector's
-        async for keys in _pages(self._backend, keyspace.CONDEMNED):
+        async for keys in pages(self._backend, keyspace.CONDEMNED):
             await self._backend.delete_many(keys, durable=False)
         self._state = CollectorState(self._state.holder, at_work=False, began=self._state.began, outcome=outcome)
         await self._write_state()  # another one may begin at this moment
@@ -322,7 +313,7 @@ class Collector:
             return claimed
 
     async def _read(self, prefix: str, since: float) -> None:
-        async for keys in _pages(self._backend, prefix):
+        async for keys in pages(self._backend, prefix):
             for key in keys:
                 if key in self._seen:
                     continue
@@ -372,14 +363,3 @@ def load_state(found: StoredObject) -> CollectorState:
 
 def _lines(names: Iterable[str]) -> bytes:
     return "\n".join(names).encode()
-
-
-async def _pages(backend: StorageBackend, prefix: str) -> AsyncIterator[Sequence[str]]:
-    after = ""
-    while True:
-        listing = await backend.list(prefix, after=after)
-        if listing.entries:
-            yield listing.entries
-        if not listing.more:
-            return
-        after = listing.entries[-1]

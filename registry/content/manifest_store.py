@@ -11,6 +11,7 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentCorrupt, ManifestUnknown
 from registry.content.manifests import OwnWords, own_words
 from registry.content.names import RepositoryName
+from registry.content.walk import is_there
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
@@ -69,11 +70,7 @@ class ManifestStore:
         await self._backend.delete_many([keyspace.revision_link(name, digest), keyspace.media_type(name, digest)])
 
     async def _was_pushed_otherwise(self, name: RepositoryName, digest: Digest) -> bool:
-        try:
-            await self._backend.stat(keyspace.media_type(name, digest))
-        except NotFound:
-            return False
-        return True
+        return await is_there(self._backend, keyspace.media_type(name, digest))
 
     async def _media_type(self, name: RepositoryName, digest: Digest, data: bytes) -> str:
         words = self._own_words.get(digest) or self._read(digest, data)

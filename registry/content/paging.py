@@ -1,6 +1,6 @@
 """Names and keys out of storage listings, page by page. Knows the backend's listings, not what the names mean."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from registry.content.side_by_side import side_by_side
@@ -21,7 +21,7 @@ class Page:
 
 
 async def collect(
-    backend: StorageBackend, prefix: str, after: str, limit: int, keep: Callable[[str], Awaitable[bool]]
+    backend: StorageBackend, prefix: str, after: str, limit: int, keep: Callable[[str], Coroutine[None, None, bool]]
 ) -> Page:
     """The first `limit` names below `prefix` that come after `after` and that `keep` keeps."""
     names: list[str] = []
@@ -35,13 +35,20 @@ async def collect(
     return Page(tuple(names), more)
 
 
-async def keys(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
-    """All keys below a prefix, in order."""
+async def pages(backend: StorageBackend, prefix: str) -> AsyncIterator[Sequence[str]]:
+    """All keys that begin with a prefix, in order, as many at a time as the storage gives."""
     after = ""
     while True:
         listing = await backend.list(prefix, after=after)
-        for key in listing.entries:
-            yield key
+        if listing.entries:
+            yield listing.entries
         if not listing.more:
             return
         after = listing.entries[-1]
+
+
+async def keys(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
+    """As `pages`, one by one."""
+    async for page in pages(backend, prefix):
+        for key in page:
+            yield key

@@ -15,8 +15,9 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName
 from registry.content.side_by_side import side_by_side
+from registry.content.walk import stat_if_there
 from storage_backends.base import StorageBackend
-from storage_backends.errors import AlreadyExists, NotFound
+from storage_backends.errors import AlreadyExists
 
 INEXACT_SECONDS = 300.0
 """By so much the last pull may have been later than the time that is kept."""
@@ -62,17 +63,13 @@ class PullTimes:
 
     async def since(self) -> float | None:
         """Since when times are kept, in seconds since the epoch; None if they are not."""
-        try:
-            return (await self._backend.stat(keyspace.PULLS_SINCE)).modified
-        except NotFound:
-            return None
+        found = await stat_if_there(self._backend, keyspace.PULLS_SINCE)
+        return found.modified if found is not None else None
 
     async def last(self, name: str, digest: Digest) -> float:
         """When the manifest was last pulled, in seconds since the epoch; 0 if not since times are kept."""
-        try:
-            return (await self._backend.stat(keyspace.pulled(name, digest))).modified
-        except NotFound:
-            return 0.0
+        found = await stat_if_there(self._backend, keyspace.pulled(name, digest))
+        return found.modified if found is not None else 0.0
 
     async def _put(self, pulled: Pulled) -> None:
         now = self._clock()

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 from registry.content import keyspace, strict_json
 from registry.content.digest import Digest
-from registry.content.errors import ContentCorrupt, DigestInvalid, ManifestInvalid, ManifestUnknown
+from registry.content.errors import ContentCorrupt, ManifestInvalid, ManifestUnknown
 from registry.content.manifest_store import ManifestStore, StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import RepositoryName, referrers_tag
 from registry.content.side_by_side import batches, side_by_side
 from registry.content.tag_store import TagStore
+from registry.content.walk import by_digest, is_there
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
@@ -56,13 +57,8 @@ class ReferrerIndex:
 
     async def has(self, name: RepositoryName, digest: Digest, manifest: Manifest) -> bool:
         """True if the manifest is entered, or has no subject and need not be."""
-        if manifest.subject is None:
-            return True
-        try:
-            await self._backend.stat(keyspace.referrer(name, manifest.subject.digest, digest))
-        except NotFound:
-            return False
-        return True
+        subject = manifest.subject
+        return subject is None or await is_there(self._backend, keyspace.referrer(name, subject.digest, digest))
 
     async def remove(self, name: RepositoryName, stored: StoredManifest) -> None:
         """Take out a manifest that was removed from the repository."""
@@ -182,19 +178,9 @@ class ReferrerIndex:
             return None
 
     async def _revisions(self, name: RepositoryName) -> AsyncIterator[Digest]:
-        prefix = keyspace.revisions(name)
-        for algorithm in (await self._backend.children(prefix)).entries:
-            after = ""
-            while True:
-                listing = await self._backend.children(f"{prefix}{algorithm}/", after=after)
-                for encoded in listing.entries:
-                    try:
-                        yield Digest.parse(f"{algorithm}:{encoded}")
-                    except DigestInvalid:
-                        continue  # not a manifest of an algorithm that we have
-                if not listing.more:
-                    break
-                after = listing.entries[-1]
+        async for entry in by_digest(self._backend, keyspace.revisions(name), "/link"):
+            if entry.digest is not None:
+                yield entry.digest
 
 
 def _descriptor(digest: Digest, size: int, manifest: Manifest) -> dict[str, object]:

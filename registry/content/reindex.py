@@ -12,6 +12,7 @@ from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from registry.content.manifest_store import ManifestStore
 from registry.content.names import RepositoryName
+from registry.content.paging import keys
 from registry.content.referrer_index import ReferrerIndex
 from registry.content.tag_store import TagStore
 from storage_backends.base import StorageBackend
@@ -49,17 +50,12 @@ async def reindex(backend: StorageBackend, *, dry_run: bool = False) -> AsyncIte
 
 async def _drop_stale(backend: StorageBackend, manifests: ManifestStore, name: RepositoryName, dry_run: bool) -> int:
     removed = 0
-    after = ""
-    while True:
-        listing = await backend.list(keyspace.all_referrers(name), after=after, limit=_PAGE)
-        for key in listing.entries:
-            if not await _names_manifest(manifests, name, key):
-                removed += 1
-                if not dry_run:
-                    await backend.delete(key)
-        if not listing.more:
-            return removed
-        after = listing.entries[-1]
+    async for key in keys(backend, keyspace.all_referrers(name)):
+        if not await _names_manifest(manifests, name, key):
+            removed += 1
+            if not dry_run:
+                await backend.delete(key)
+    return removed
 
 
 async def _names_manifest(manifests: ManifestStore, name: RepositoryName, key: str) -> bool:

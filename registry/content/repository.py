@@ -4,7 +4,7 @@ A repository is a border: nothing is readable through it that was not pushed or 
 """
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from registry.content import catalog, keyspace
@@ -229,7 +229,7 @@ class Registry:
         self,
         name: RepositoryName,
         descriptors: Sequence[Descriptor],
-        is_there: Callable[[RepositoryName, Descriptor], Awaitable[bool]],
+        is_there: Callable[[RepositoryName, Descriptor], Coroutine[None, None, bool]],
     ) -> list[Descriptor]:
         """Those that are not there, or a thousand of them: each costs a request, and a liar names very many."""
         missing: list[Descriptor] = []

@@ -3,7 +3,7 @@ trip. Knows the contract's `concurrency`, not what is asked.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TypeVar
 
 from storage_backends.base import StorageBackend
@@ -14,7 +14,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def side_by_side(backend: StorageBackend, work: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
+async def side_by_side(
+    backend: StorageBackend, work: Callable[[A], Coroutine[None, None, B]], items: Sequence[A]
+) -> list[B]:
     """What `work` gives for each item, in their order. Raises what the first of them raises."""
     found: list[B] = []
     if backend.concurrency == 1:
@@ -24,8 +26,18 @@ async def side_by_side(backend: StorageBackend, work: Callable[[A], Awaitable[B]
                 await asyncio.sleep(0)
         return found
     for start in range(0, len(items), backend.concurrency):
-        found += await asyncio.gather(*(work(item) for item in items[start : start + backend.concurrency]))
+        found += await all_of([work(item) for item in items[start : start + backend.concurrency]])
     return found
+
+
+async def all_of(work: Sequence[Coroutine[None, None, A]]) -> list[A]:
+    """What each gives, in their order, side by side. Raises what the first that fails raises; the others are ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def batches(backend: StorageBackend, source: AsyncIterator[A], least: int = 1) -> AsyncIterator[list[A]]:

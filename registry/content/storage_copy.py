@@ -8,14 +8,17 @@ pushed goes with them: see `push_times`. When they were pulled is the time of an
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from registry.content import keyspace, push_times
 from registry.content.digest import Digest, Hasher
 from registry.content.errors import DigestInvalid
-from storage_backends.base import ObjectInfo, StorageBackend, StoredObject, Upload
+from registry.content.paging import pages
+from registry.content.side_by_side import all_of
+from registry.content.walk import get_if_there, stat_if_there
+from storage_backends.base import ObjectInfo, StorageBackend, Upload
 from storage_backends.errors import InvalidKey, NotFound
 from storage_backends.sendable import FileRegion, Sendable
 
@@ -30,7 +33,6 @@ _NOT_COPIED = (
 )
 """What is under way, or is about this storage alone."""
 _BLOCK = 1024 * 1024
-_PAGE = 1000
 _SAME_SECONDS = 1.0
 """Some storages keep the times of objects in whole seconds."""
 
@@ -104,32 +106,27 @@ class StorageCopy:
                 self._fail(key, f"has the digest {found} at the target")
             self.progress.verified += 1
 
-        async for keys in _keys(self._source, keyspace.BLOBS):
+        async for keys in pages(self._source, keyspace.BLOBS):
             await self._each(keys, check)
 
     async def _stages(self) -> AsyncIterator[Sequence[str]]:
         """All keys, page by page, in the order in which they may become visible."""
-        async for keys in _keys(self._source, keyspace.BLOBS):
+        async for keys in pages(self._source, keyspace.BLOBS):
             yield keys
-        async for keys in _keys(self._source, keyspace.OWN):
+        async for keys in pages(self._source, keyspace.OWN):
             yield [key for key in keys if not key.startswith(_NOT_COPIED) and "/_pushed/" not in key]
         for stage in (_is_other, _is_history, _is_tag):
-            async for keys in _keys(self._source, keyspace.REPOSITORIES):
+            async for keys in pages(self._source, keyspace.REPOSITORIES):
                 yield [key for key in keys if stage(key)]
 
-    async def _each(self, keys: Sequence[str], work: "Callable[[str], object]") -> None:
+    async def _each(self, keys: Sequence[str], work: Callable[[str], Awaitable[None]]) -> None:
         places = asyncio.Semaphore(self._jobs)
 
         async def one(key: str) -> None:
             async with places:
-                await work(key)  # type: ignore[misc]  # an awaitable
+                await work(key)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for key in keys:
-                    group.create_task(one(key))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await all_of([one(key) for key in keys])
 
     async def _copy(self, key: str, *, dry_run: bool) -> None:
         try:
@@ -147,7 +144,7 @@ class StorageCopy:
 
     async def _copy_small(self, key: str, *, dry_run: bool) -> None:
         found = await self._source.get(key)
-        there = await self._at_target(key)
+        there = await get_if_there(self._target, key)
         if there is not None and there.data == found.data and not _says_more(found.info, there.info):
             return
         if not dry_run:
@@ -156,7 +153,7 @@ class StorageCopy:
 
     async def _copy_manifest_link(self, key: str, name: str, digest: Digest, *, dry_run: bool) -> None:
         found = await self._source.get(key)
-        there = await self._at_target(key)
+        there = await get_if_there(self._target, key)
         is_new = there is None or there.data != found.data
         self.progress.copied += is_new
         if dry_run:
@@ -167,19 +164,10 @@ class StorageCopy:
         else:
             await push_times.keep(self._target, name, digest, there.info, pushed)
 
-    async def _at_target(self, key: str) -> StoredObject | None:
-        try:
-            return await self._target.get(key)
-        except NotFound:
-            return None
-
     async def _copy_blob(self, key: str, *, dry_run: bool) -> None:
         size = (await self._source.stat(key)).size
-        try:
-            there = (await self._target.stat(key)).size == size
-        except NotFound:
-            there = False
-        if not there and (dry_run or await self._stream(key)):
+        there = await stat_if_there(self._target, key)
+        if (there is None or there.size != size) and (dry_run or await self._stream(key)):
             self.progress.copied += 1
             self.progress.size_copied += size
         self.progress.size_done += size
@@ -239,16 +227,6 @@ def _says_more(found: ObjectInfo, there: ObjectInfo) -> bool:
     """True of the times of pulls, which are those of the objects, if the later one is at the source."""
     is_time = "/_pulls/" in found.key or found.key == keyspace.PULLS_SINCE
     return is_time and found.modified - there.modified >= _SAME_SECONDS
-
-
-async def _keys(backend: StorageBackend, prefix: str) -> AsyncIterator[Sequence[str]]:
-    after = ""
-    while True:
-        listing = await backend.list(prefix, after=after, limit=_PAGE)
-        yield listing.entries
-        if not listing.more:
-            return
-        after = listing.entries[-1]
 
 
 async def _hash(opened: Sendable, algorithm: str) -> Digest:

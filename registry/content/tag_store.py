@@ -12,6 +12,7 @@ from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid, ManifestUnknown, TagImmutable
 from registry.content.names import RepositoryName, Tag, is_tag
 from registry.content.paging import EVERYTHING, Page, collect, keys
+from registry.content.walk import get_if_there, stat_if_there
 from storage_backends.base import StorageBackend
 from storage_backends.errors import AlreadyExists, NotFound, VersionMismatch
 
@@ -32,27 +33,31 @@ class TagStore:
 
     async def resolve(self, name: RepositoryName, tag: Tag) -> Digest:
         """The digest that a tag names. Raises `ManifestUnknown`."""
-        digest = await self._find(name, tag)
+        digest = await self.find(name, tag)
         if digest is None:
             raise ManifestUnknown(f"tag {tag!r} is not in repository {name}", {"tag": str(tag)})
         return digest
 
+    async def find(self, name: RepositoryName, tag: Tag) -> Digest | None:
+        """The digest that a tag names; None if there is no such tag, or its link says nothing."""
+        try:
+            link = await self.backend.get(keyspace.tag_current(name, tag))
+            return Digest.parse(link.data.decode("ascii", "replace"))
+        except (NotFound, DigestInvalid):
+            return None
+
     async def age(self, name: RepositoryName, tag: Tag) -> float | None:
         """For how many seconds, by this machine's clock, the tag has named what it names; None if it is not there."""
-        try:
-            return time.time() - (await self.backend.stat(keyspace.tag_current(name, tag))).modified
-        except NotFound:
-            return None
+        found = await stat_if_there(self.backend, keyspace.tag_current(name, tag))
+        return time.time() - found.modified if found is not None else None
 
     async def page(self, name: RepositoryName, after: str, limit: int) -> Page:
         """The tags that come after `after`, in byte order, at most `limit`."""
         prefix = keyspace.tags(name)
 
         async def is_there(entry: str) -> bool:
-            try:
-                return is_tag(entry) and (await self.backend.stat(keyspace.tag_current(name, Tag(entry)))).size > 0
-            except NotFound:
-                return False
+            found = await stat_if_there(self.backend, keyspace.tag_current(name, Tag(entry))) if is_tag(entry) else None
+            return found is not None and found.size > 0
 
         return await collect(self.backend, prefix, after, limit, is_there)
 
@@ -65,7 +70,7 @@ class TagStore:
 
     async def check_free(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
         """Raise `TagImmutable` if the tag names another manifest."""
-        if await self._find(name, tag) not in (None, digest):
+        if await self.find(name, tag) not in (None, digest):
             raise immutable(name, tag)
 
     async def create(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
@@ -102,17 +107,14 @@ class TagStore:
 
     async def version(self, name: RepositoryName, tag: Tag, digest: Digest) -> str | None:
         """The version of a tag that names this manifest now; None if it is gone or names another."""
-        try:
-            link = await self.backend.get(keyspace.tag_current(name, tag))
-        except NotFound:
-            return None
-        return link.info.version if link.data == str(digest).encode() else None
+        link = await get_if_there(self.backend, keyspace.tag_current(name, tag))
+        return link.info.version if link is not None and link.data == str(digest).encode() else None
 
     async def naming(self, name: RepositoryName, digest: Digest) -> list[Tag]:
         """All tags that name the manifest now."""
 
         async def names_it(entry: str) -> bool:
-            return is_tag(entry) and await self._find(name, Tag(entry)) == digest
+            return is_tag(entry) and await self.find(name, Tag(entry)) == digest
 
         page = await collect(self.backend, keyspace.tags(name), "", EVERYTHING, names_it)
         return [Tag(entry) for entry in page.names]
@@ -120,10 +122,3 @@ class TagStore:
     async def _history(self, name: RepositoryName, tag: Tag) -> list[str]:
         current = keyspace.tag_current(name, tag)
         return [key async for key in keys(self.backend, keyspace.tag(name, tag)) if key != current]
-
-    async def _find(self, name: RepositoryName, tag: Tag) -> Digest | None:
-        try:
-            link = await self.backend.get(keyspace.tag_current(name, tag))
-            return Digest.parse(link.data.decode("ascii", "replace"))
-        except (NotFound, DigestInvalid):
-            return None

@@ -10,10 +10,9 @@ but the manifests on the way from an image down to the blobs that are being copi
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from registry.content import mediatypes
@@ -31,6 +30,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag, cosign_tags
 from registry.content.places import Source, Target
+from registry.content.side_by_side import all_of
 from registry.mirror.errors import MirrorError, RateLimited, UpstreamUnavailable
 from registry.mirror.platforms import Platform, chosen
 from registry.mirror.progress import (
@@ -55,7 +55,6 @@ _MOST_MANIFESTS = 20_000
 """Of one image, with its referrers."""
 _REMEMBERED = 65_536
 _TRIES = 3
-A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Copying:
                     return
                 await self._copy(image)
 
-        await _all([work() for _ in range(self._options.jobs)])
+        await all_of([work() for _ in range(self._options.jobs)])
         return self.tally
 
     async def _copy(self, image: Wanted) -> None:
@@ -176,7 +175,7 @@ class Copying:
             if referrer.digest not in walk.seen:
                 await self._graph(walk, await self._manifest(name, referrer.digest), depth)
         tags = cosign_tags(subject)
-        for tag, digest in zip(tags, await _all([self._look_up(name, tag) for tag in tags]), strict=True):
+        for tag, digest in zip(tags, await all_of([self._look_up(name, tag) for tag in tags]), strict=True):
             if digest is None:
                 continue
             stored = await self._manifest(name, digest)
@@ -194,7 +193,7 @@ class Copying:
         once = {blob.digest: blob for blob in blobs}.values()
         if once:
             self._say(BlobsFound(len(once), sum(blob.size for blob in once)))
-        await _all([self._blob(walk, blob) for blob in once])
+        await all_of([self._blob(walk, blob) for blob in once])
 
     async def _blob(self, walk: _Walk, blob: Descriptor) -> None:
         lock = self._locks.setdefault(blob.digest, asyncio.Lock())  # of two images that need it one brings it
@@ -264,13 +263,3 @@ async def each(images: Iterable[Wanted]) -> AsyncIterator[Wanted]:
     """Images that are known beforehand, as `Copying.run` takes them."""
     for image in images:
         yield image
-
-
-async def _all(work: Sequence[Coroutine[None, None, A]]) -> list[A]:
-    """What each gives, in their order, side by side. Raises what the first that fails raises; the others are ended."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]

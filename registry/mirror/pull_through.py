@@ -7,7 +7,7 @@ how blobs come in is `blob_fetching`'s, what else belongs to an image `companion
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from registry.content import image_config
@@ -182,11 +182,10 @@ class PullThrough:
         if config is None or config.media_type not in image_config.MEDIA_TYPES or config.size > image_config.LARGEST:
             return
         await self._blobs.fetch(place, name, config.digest)
-        opened = await self._local.blobs.open(name, config.digest)
-        try:
+        with closing(await self._local.blobs.open(name, config.digest)) as opened:
+            if opened.size != config.size:  # it may be anything, and of any size
+                raise PlaceCorrupt(f"{place.route.host} has a config of {opened.size} bytes, not of {config.size}")
             data = b"".join([block async for block in blocks_of(opened)])
-        finally:
-            opened.close()
         parsed = parse_image_config(data)
         platform = platform_of(parsed) if parsed is not None else None
         if platform is not None and not any(wanted.covers(platform) for wanted in self._rules.platforms):

@@ -4,9 +4,8 @@ Knows places, selections and names; prints nothing. A repository, a tag or an im
 not stop the others. Tags that name the same manifest are one image, and a tag that is right already is not touched.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -14,6 +13,7 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentError, ManifestUnknown, NameUnknown
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import Source, Target
+from registry.content.side_by_side import all_of
 from registry.mirror.copy import Copying, Options
 from registry.mirror.errors import MirrorError, UpstreamDenied
 from registry.mirror.known_first import KnownFirst
@@ -217,12 +217,12 @@ class Sync:
             return None  # the copy tells what is wrong with the target
 
 
-async def _side_by_side(work: Callable[[K], Awaitable[V]], items: Sequence[K]) -> dict[K, V]:
+async def _side_by_side(work: Callable[[K], Coroutine[None, None, V]], items: Sequence[K]) -> dict[K, V]:
     """What `work` gives for each item, some of them asked for at a time."""
     found: dict[K, V] = {}
     for start in range(0, len(items), _SIDE_BY_SIDE):
         batch = items[start : start + _SIDE_BY_SIDE]
-        found |= zip(batch, await asyncio.gather(*map(work, batch)), strict=True)
+        found |= zip(batch, await all_of([work(item) for item in batch]), strict=True)
     return found
 
 

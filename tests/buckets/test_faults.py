@@ -247,6 +247,21 @@ async def test_what_was_saved_outlives_a_failed_save(backend: S3Backend, proxy: 
         assert b"".join(bytes(block) for block in upload.read_blocks()) == b"saved"
 
 
+@pytest.mark.parametrize("after", [0, 5_000_000])
+async def test_reading_back_an_upload_that_breaks_off_goes_on_where_it_broke(
+    backend: S3Backend, proxy: Proxy, after: int
+) -> None:
+    data = bytes(range(250)) * 50_000
+    await backend.create_upload("up/1")
+    async with backend.open_upload("up/1") as upload:
+        await asyncio.to_thread(upload.write, memoryview(data))
+        await upload.save()
+
+    proxy.break_("GetObject", CutAnswer(after), part="up/1.")
+    async with backend.open_upload("up/1") as upload:
+        assert b"".join([bytes(block) for block in await asyncio.to_thread(list, upload.read_blocks())]) == data
+
+
 async def test_an_upload_that_another_process_has_ended_is_not_brought_back(
     backend: S3Backend, options: S3Options
 ) -> None:

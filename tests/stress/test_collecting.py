@@ -24,10 +24,9 @@ import pytest
 
 from config.load import load
 from registry.app_storage import build_backend
-from registry.cleanup import repositories
 from registry.cleanup.gc import Collection, Options
 from registry.cleanup.restore import Restored, Restorer, choose
-from registry.content import keyspace, paging
+from registry.content import keyspace, paging, walk
 from registry.content.digest import Digest
 from registry.content.errors import ManifestUnknown
 from registry.content.immutable_tags import nothing
@@ -242,7 +241,7 @@ def _finish(backend: StorageBackend, pushers: Sequence[Pusher]) -> None:
         needed = {one.manifest.digest for value in named.values() for one in (value, *value.children)}
 
         async def delete_others(name: str = pusher.name, needed: set[str] = needed) -> None:
-            async for entry in repositories.by_digest(backend, keyspace.revisions(name), "/link"):
+            async for entry in walk.by_digest(backend, keyspace.revisions(name), "/link"):
                 if str(entry.digest) not in needed:
                     await backend.delete(entry.key)
 

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry.cleanup import repositories
 from registry.cleanup.gc import Collected, Collection
 from registry.cleanup.gc import Options as GcOptions
 from registry.cleanup.image_removal import Chooser, ImageRemoval, Options, Removed
-from registry.content import keyspace, mediatypes
+from registry.content import keyspace, mediatypes, walk
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry
@@ -69,14 +68,14 @@ async def manifests(backend: StorageBackend, name: RepositoryName = APP) -> set[
     """The manifests of a repository."""
     return {
         entry.digest
-        async for entry in repositories.by_digest(backend, keyspace.revisions(name), "/link")
+        async for entry in walk.by_digest(backend, keyspace.revisions(name), "/link")
         if entry.digest is not None
     }
 
 
 async def tags(backend: StorageBackend, name: RepositoryName = APP) -> set[str]:
     """The tags of a repository."""
-    found: Sequence[str] = [name async for name in repositories.children(backend, keyspace.tags(name))]
+    found: Sequence[str] = [name async for name in walk.children(backend, keyspace.tags(name))]
     return set(found)
 
 

@@ -349,6 +349,17 @@ async def test_stray_files_are_told_and_stay(backend: StorageBackend, registry: 
     assert await contents(backend) == before
 
 
+async def test_a_stray_file_does_not_make_strays_of_the_blobs_that_begin_with_its_name(
+    backend: StorageBackend, registry: Registry
+) -> None:
+    await push(registry, _APP, "latest", _LAYER)
+    shard = Digest.of(_LAYER).encoded[:2]
+    stray = f"{keyspace.blobs('sha256', shard)}{shard}/{'1' * 64}/data"  # as `cp -r` onto a directory that is there
+    await backend.put(stray, b"x")
+
+    assert [finding.key for finding in (await check(backend)).left] == [stray]
+
+
 def _litter(root: Path) -> list[Path]:
     """Leave files in every directory that no key can name."""
     directories = [path for path in root.rglob("*") if path.is_dir() and keyspace.SCRATCH not in str(path)]

@@ -244,6 +244,16 @@ async def test_labels_are_those_of_the_config_the_annotations_and_the_platforms(
     assert await tags(backend) == left
 
 
+async def test_labels_of_a_large_config_count(backend: MemoryBackend, registry: Registry, clock: Clock) -> None:
+    await registry.pulls.write()
+    await push(registry, "large", b"one", config=config(keep="yes", padding="x" * 5_000_000))
+    clock.pass_days(10)
+
+    await remove(backend, prune(backend, "until=1d", "label!=keep", clock=clock))
+
+    assert await tags(backend) == {"large"}
+
+
 async def test_a_config_that_goes_too_deep_stops_no_run(
     backend: MemoryBackend, registry: Registry, clock: Clock
 ) -> None:

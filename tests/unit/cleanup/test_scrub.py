@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -427,6 +428,29 @@ async def test_when_one_is_due(backend: StorageBackend) -> None:
     await turn.end(done=False)
     assert await is_due(backend, 1000, 300)
     assert load(await backend.get(keyspace.SCRUB)).after == str(_DIGEST)
+
+
+async def test_a_scrub_of_some_repositories_puts_off_none_of_everything(
+    backend: StorageBackend, registry: Registry
+) -> None:
+    await push(registry, _APP, "latest", _LAYER)
+    await scrub(backend)
+    position = load(await backend.get(keyspace.SCRUB))
+    assert not await is_due(backend, 1000, 300)
+    await backend.put(keyspace.SCRUB, replace(position, done=position.done - 1000).dump())
+
+    for anew in (False, True):
+        await scrub(backend, Options(repositories=["team/*"], anew=anew))
+        assert await is_due(backend, 1000, 300)
+    await scrub(backend)
+    assert not await is_due(backend, 1000, 300)
+
+
+async def test_what_an_older_version_wrote_counts_from_when_it_was_written(backend: StorageBackend) -> None:
+    await backend.put(keyspace.SCRUB, b'["someone", false, 1.0, 7, "", 3, 4]')
+
+    assert not await is_due(backend, 1000, 300)
+    assert await is_due(backend, 0, 300)
 
 
 async def test_the_rate_is_kept_and_idle_time_is_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from registry.content.names import RepositoryName, Tag
 from registry.content.referrer_index import ReferrerIndex
 from registry.content.tag_store import TagStore
 from storage_backends.base import StorageBackend
+from storage_backends.filesystem import FilesystemBackend
 from storage_backends.memory import MemoryBackend
 from tests.unit.content.documents import CONFIG_TYPE, Document, descriptor, encoded, image, index
 from tests.unit.content.stepping import SteppingBackend
@@ -218,6 +220,15 @@ async def test_what_is_no_manifest_of_ours_does_not_hinder_adoption(
     await backend.put(keyspace.revision_link(name, gone), str(gone).encode())
     for stray in ("md5/00/link", "sha256/short/link", "sha256/file", "README"):
         await backend.put(keyspace.revisions(name) + stray, b"")
+
+    assert await _listed(backend, name) == [str(digest)]
+
+
+async def test_files_that_no_key_can_name_do_not_hinder_adoption(tmp_path: Path, name: RepositoryName) -> None:
+    backend = FilesystemBackend(tmp_path)
+    digest = await _store(backend, name, _referrer(1))
+    for directory in ("", "sha256/", f"sha256/{digest.encoded}/"):
+        (tmp_path / f"{keyspace.revisions(name)}{directory}.DS_Store").touch()
 
     assert await _listed(backend, name) == [str(digest)]
 

@@ -1,7 +1,9 @@
 """Repositories that mirror others: what is answered from here, what is asked over there, and what if nobody answers."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,7 +28,7 @@ from registry.mirror.platforms import Platform
 from registry.mirror.pull_through import MirrorRules
 from registry.mirror.routes import Route
 from storage_backends.base import StorageBackend
-from tests.images import artifact, index, random_image
+from tests.images import Content, artifact, index, random_image
 from tests.unit.content.pouring import Poured
 from tests.unit.mirror.conftest import MakeMirror
 from tests.unit.mirror.fake_upstream import FakeUpstream
@@ -300,6 +302,22 @@ async def test_images_for_other_platforms_are_refused_and_the_index_is_served_as
     assert (await mirror.get_manifest(APP, Digest.parse(wanted.manifest.digest))).data == wanted.manifest.data
     with pytest.raises(NotMirrored, match="is an image for linux/arm64; only those for linux/amd64"):
         await mirror.get_manifest(APP, Digest.parse(other.manifest.digest))
+
+
+async def test_a_config_of_another_size_than_its_image_says_is_not_read(
+    make_mirror: MakeMirror, upstream: FakeUpstream
+) -> None:
+    mirror = make_mirror(rules=MirrorRules(platforms=(Platform("linux", "amd64"),), companions=False))
+    image = random_image(1)
+    document = json.loads(image.manifest.data)
+    document["config"]["size"] -= 1
+    for blob in image.blobs:
+        await upstream.put("team/app", blob)
+    lying = Content(image.manifest.media_type, json.dumps(document).encode())
+    digest = await upstream.put("team/app", replace(image, manifest=lying))
+
+    with pytest.raises(PlaceCorrupt, match="has a config of"):
+        await mirror.get_manifest(APP, digest)
 
 
 @pytest.mark.parametrize(

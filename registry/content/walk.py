@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
+from registry.content.paging import keys
 from storage_backends.base import ObjectInfo, StorageBackend, StoredObject
 from storage_backends.errors import InvalidKey, NotFound
 from storage_backends.keys import check_key
@@ -58,12 +59,25 @@ async def by_digest(backend: StorageBackend, prefix: str, end: str) -> AsyncIter
             yield Entry(f"{prefix}{algorithm}/{encoded}{end}", parsed(f"{algorithm}:{encoded}"))
 
 
+async def keys_at(backend: StorageBackend, place: str) -> AsyncIterator[str]:
+    """The object at a place, or all that lie below it."""
+    if await is_there(backend, place):
+        yield place
+    async for key in keys(backend, f"{place}/"):
+        yield key
+
+
 async def stat_if_there(backend: StorageBackend, key: str) -> ObjectInfo | None:
     """What the storage knows of an object; None if it is gone, or only a directory is left of it."""
     try:
         return await backend.stat(key)
     except NotFound:
         return None
+
+
+async def is_there(backend: StorageBackend, key: str) -> bool:
+    """True if there is such an object."""
+    return await stat_if_there(backend, key) is not None
 
 
 async def get_if_there(backend: StorageBackend, key: str) -> StoredObject | None:
