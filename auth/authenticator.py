@@ -70,12 +70,14 @@ class Authenticator:
         """
         if len(name) > _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
             raise Unauthenticated(_REFUSED)
-        if await self._is_remembered(name, password):
+        account = self._account(name, password)
+        # in this order: who has to wait learns nothing of a guess, not even by the time
+        if self._throttle.is_at_home(account, address) and await self._is_remembered(name, password):
             return await self._by_password(name, password)
         key = (name, password, address)
         running = self._running.get(key)
         if running is None:
-            running = asyncio.ensure_future(self._try(name, password, address))
+            running = asyncio.ensure_future(self._try(account, name, password, address))
             self._running[key] = running
             running.add_done_callback(lambda done: self._ended(key, done))
         return await asyncio.shield(running)
@@ -85,8 +87,8 @@ class Authenticator:
         if not done.cancelled():
             done.exception()  # seen, also where whoever waited for it has gone away
 
-    async def _try(self, name: str, password: str, address: str) -> Identity:
-        with self._throttle.attempt(self._account(name, password), address):
+    async def _try(self, account: str, name: str, password: str, address: str) -> Identity:
+        with self._throttle.attempt(account, address):
             await self.refresh()  # an account may have been made, or ended, a moment ago
             return await self._identify(name, password)
 
@@ -132,7 +134,7 @@ class Authenticator:
                 return False
 
     async def _is_remembered(self, name: str, password: str) -> bool:
-        """True if this was right a moment ago: it costs nothing then, and no stranger's failures stand in its way."""
+        """True if this was right a moment ago: it costs nothing then."""
         user = await self._sources.users.find(name)
         if user is not None:
             return self._passwords.knows(name, password, user.password_hash)

@@ -89,6 +89,12 @@ class Throttle:
         if until > now:
             raise Throttled(max(1, math.ceil(until - now)))
 
+    def is_at_home(self, account: str, address: str) -> bool:
+        """True if this address has logged in to the account within a day, and is not held back itself."""
+        place = _network(address)
+        held = self._addresses.get(place)
+        return self._is_familiar(account, place) and (held is None or held.until <= self._clock())
+
     def failed(self, account: str, address: str) -> None:
         """A login failed."""
         self._count(self._addresses, _network(address), self._per_address)

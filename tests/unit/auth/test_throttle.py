@@ -147,3 +147,63 @@ def test_no_more_homes_are_remembered_than_the_bound_and_the_oldest_goes_first(c
 
     assert waits(throttle, "user0", HERE) == 60
     assert waits(throttle, "user1", HERE) == 0
+
+
+def test_an_address_waits_longer_each_time(clock: Clock) -> None:
+    throttle = Throttle(3, 100, 60, clock)
+    waited = []
+    for _ in range(6):
+        for number in range(3):
+            throttle.failed(f"user{number}", HERE)
+        waited.append(waits(throttle, "anybody", HERE))
+        clock.now += waited[-1]
+        assert waits(throttle, "anybody", HERE) == 0
+
+    assert waited == [60, 120, 240, 480, 900, 900]
+    assert waits(throttle, "user1", "192.0.2.2") == 0
+
+
+def test_failures_that_lie_apart_do_not_add_up(clock: Clock) -> None:
+    throttle = Throttle(3, 3, 60, clock)
+    for _ in range(10):
+        throttle.failed("alice", HERE)
+        clock.now += 31
+
+    assert waits(throttle, "alice", HERE) == 0
+
+
+def test_an_account_is_guarded_from_many_addresses_but_stays_open_where_it_is_at_home(clock: Clock) -> None:
+    throttle = Throttle(3, 6, 60, clock)
+    throttle.succeeded("alice", HERE)
+    for number in range(6):
+        throttle.failed("alice", f"198.51.100.{number}")
+
+    assert waits(throttle, "alice", "203.0.113.9") == 60
+    assert waits(throttle, "alice", HERE) == 0
+    assert waits(throttle, "bob", "203.0.113.9") == 0
+
+
+def test_logging_in_to_ones_own_account_forgives_no_guesses(clock: Clock) -> None:
+    throttle = Throttle(3, 100, 60, clock)
+    for _ in range(3):
+        throttle.failed("alice", HERE)
+        throttle.succeeded("mallory", HERE)
+
+    assert waits(throttle, "alice", HERE) == 60
+
+
+def test_an_ipv6_network_is_one_address(clock: Clock) -> None:
+    throttle = Throttle(3, 100, 60, clock)
+    for number in range(3):
+        throttle.failed("alice", f"2001:db8::{number}")
+
+    assert waits(throttle, "alice", "2001:db8::ffff") == 60
+    assert waits(throttle, "alice", "2001:db8:0:1::1") == 0
+
+
+def test_memory_is_bounded(clock: Clock) -> None:
+    throttle = Throttle(3, 3, 60, clock)
+    for number in range(25_000):
+        throttle.failed(f"user{number}", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+
+    assert len(throttle._addresses) == len(throttle._accounts) == 10_000
