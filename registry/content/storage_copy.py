@@ -77,9 +77,10 @@ class StorageCopy:
 
         async def measure(key: str) -> None:
             try:
-                self.progress.size += (await self._source.stat(key)).size
+                size = (await self._source.stat(key)).size
             except NotFound:
                 return  # deleted meanwhile
+            self.progress.size += size
 
         async for keys in self._stages():
             self.progress.objects += len(keys)

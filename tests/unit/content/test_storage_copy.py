@@ -9,6 +9,7 @@ from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 from registry.content.storage_copy import StorageCopy
+from storage_backends.base import ObjectInfo
 from storage_backends.errors import Unavailable
 from storage_backends.memory import MemoryBackend
 from tests.unit.breaking_backend import BreakingBackend
@@ -65,6 +66,23 @@ async def test_everything_but_what_is_under_way_is_copied(source: MemoryBackend)
     assert (progress.objects, progress.objects_done, progress.copied) == (8, 8, 8)
     assert progress.size == progress.size_done == progress.size_copied == len(_BLOB) + len(_MANIFEST)
     assert (progress.verified, progress.failed) == (2, [])
+
+
+async def test_sizes_that_become_known_at_the_same_time_all_count(
+    source: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = asyncio.Barrier(2)
+    stat = source.stat
+
+    async def together(key: str) -> ObjectInfo:
+        await both.wait()
+        return await stat(key)
+
+    monkeypatch.setattr(source, "stat", together)
+    copy = StorageCopy(source, MemoryBackend(), jobs=2)
+    await copy.count()
+
+    assert copy.progress.size == len(_BLOB) + len(_MANIFEST)
 
 
 async def test_what_is_needed_comes_before_what_needs_it(source: MemoryBackend) -> None:
