@@ -75,7 +75,7 @@ class Publisher:
             with self._lock(key, fcntl.LOCK_EX):
                 try:
                     found = version_of(os.stat(self.path(key)))
-                except FileNotFoundError as error:
+                except (FileNotFoundError, NotADirectoryError) as error:
                     raise VersionMismatch(f"{key} is not there") from error
                 if found != version:
                     raise VersionMismatch(key)

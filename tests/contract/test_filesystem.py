@@ -12,7 +12,7 @@ import pytest
 
 from storage_backends import durable
 from storage_backends.base import StorageBackend
-from storage_backends.errors import InvalidKey, StorageFull, Unavailable
+from storage_backends.errors import InvalidKey, StorageFull, Unavailable, VersionMismatch
 from storage_backends.filesystem import FilesystemBackend
 from tests.contract.directory import open_directory
 from tests.contract.storage_contract import Reopen, StorageContract, upload
@@ -89,6 +89,17 @@ async def test_an_object_and_a_prefix_cannot_share_a_name(tmp_path: Path) -> Non
     for key in ("a", "a/b/c"):
         with pytest.raises(InvalidKey):
             await backend.put(key, b"")
+
+
+@pytest.mark.anyio
+async def test_below_an_object_there_is_no_version_to_match(tmp_path: Path) -> None:
+    backend = open_directory(tmp_path)
+    await backend.put("a", b"")
+    version = (await backend.stat("a")).version
+
+    with pytest.raises(VersionMismatch):
+        await backend.put("a/b", b"", if_match=version)
+    await backend.delete("a/b", if_match=version)
 
 
 @pytest.mark.anyio
