@@ -16,6 +16,7 @@ from storage_backends.s3_bucket import Answer, Bucket, etag_of
 
 _BLOCK = 1024 * 1024
 _RESUMPTIONS = 4
+"""How often in a row, without a whole block between."""
 _log = logging.getLogger(__name__)
 InThread = Callable[..., "asyncio.Future[Any]"]
 
@@ -41,8 +42,9 @@ class ObjectStream:
     def read(self) -> bytes:
         """The next block; nothing at the end. *Blocking*. Raises `Unavailable`."""
         while self._offset < self._end and not self._closed:
+            wanted = min(_BLOCK, self._end - self._offset)
             try:
-                block: bytes = self._body.read(min(_BLOCK, self._end - self._offset))
+                block: bytes = self._body.read(wanted)
             except (BotoCoreError, HTTPError, OSError) as error:
                 self._resume(error)
                 continue
@@ -50,6 +52,8 @@ class ObjectStream:
                 self._resume(EOFError("the answer ended too early"))
                 continue
             self._offset += len(block)
+            if len(block) == wanted:
+                self._failures = 0
             return block
         return b""
 

@@ -147,6 +147,14 @@ async def test_a_pull_that_breaks_off_goes_on_where_it_broke(backend: S3Backend,
     assert await read(await backend.open_read("k", 1000, 2000)) == data[1000:3000]
 
 
+async def test_a_long_pull_may_break_off_often_if_something_arrives_between(backend: S3Backend, proxy: Proxy) -> None:
+    data = bytes(range(256)) * 4096 * 8
+    await backend.put("k", data)
+    proxy.break_("GetObject", CutAnswer(_MIB + 10), times=6)
+
+    assert await read(await backend.open_read("k")) == data
+
+
 async def test_a_pull_that_breaks_off_again_and_again_ends(backend: S3Backend, proxy: Proxy) -> None:
     await backend.put("k", bytes(3 * _MIB))
     proxy.break_("GetObject", CutAnswer(10), times=5)
