@@ -33,7 +33,7 @@ def names(bucket: Bucket, prefix: str, after: str, limit: int) -> Listing:
         window = _names_of(answer, len(bucket.options.prefix) + len(prefix))
         found.update(name for name in window if name > after)
         truncated = bool(answer.get("IsTruncated"))
-        if truncated:
+        if truncated and window:
             found.update(name for name in _late(window[-1]) if name > after and _is_prefix(bucket, f"{prefix}{name}/"))
         if len(found) > limit or not truncated:
             page = sorted(found)

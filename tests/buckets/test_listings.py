@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage_backends.s3 import S3Backend
+from storage_backends.s3_bucket import Answer, Bucket
 from storage_backends.s3_options import S3Options
 from tests.contract.test_listings import _KEY, _KEYS, _PART, _all_pages, _fill
 
@@ -62,3 +63,21 @@ async def test_names_that_begin_other_names_stand_before_them_on_every_page(opti
             found += page.entries
             more = page.more
         assert found == sorted(names)
+
+
+@pytest.mark.anyio
+async def test_a_page_without_entries_is_not_the_end(options: S3Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = _fresh(options)
+    await backend.put_many([("t/a-b", b""), ("t/a/c", b"")])
+    whole = Bucket.list
+
+    def empty_first(bucket: Bucket, prefix: str, **arguments: object) -> Answer:
+        if "ContinuationToken" not in arguments:
+            return {"IsTruncated": True, "NextContinuationToken": "what follows"}
+        del arguments["ContinuationToken"]
+        return whole(bucket, prefix, **arguments)
+
+    monkeypatch.setattr(Bucket, "list", empty_first)
+
+    assert (await backend.children("t/")).entries == ("a", "a-b")
+    assert (await backend.list("t/")).entries == ("t/a-b", "t/a/c")
