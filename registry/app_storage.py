@@ -17,7 +17,8 @@ def build_backend(settings: Settings) -> StorageBackend:
         return FilesystemBackend(settings.storage.root, scratch=keyspace.SCRATCH, private=keyspace.AUTH)
     from storage_backends.s3 import S3Backend  # noqa: PLC0415  # boto3 takes a third of a second to load
 
-    return S3Backend(s3_options(settings.storage.s3), scratch=keyspace.SCRATCH)
+    own = (keyspace.DISTRIBUTION, keyspace.OWN)
+    return S3Backend(s3_options(settings.storage.s3), scratch=keyspace.SCRATCH, own=own)
 
 
 def check_storage(settings: Settings) -> None:

@@ -29,12 +29,15 @@ T = TypeVar("T")
 
 
 class S3Backend(StorageBackend):
-    """Objects in a bucket; `scratch` (a prefix of keys) takes what the backend needs for itself."""
+    """Objects in a bucket; `scratch` (a prefix of keys) takes what the backend needs for itself. Below the prefixes
+    `own` nobody else writes.
+    """
 
-    def __init__(self, options: S3Options, scratch: str = "cargohold/v1/tmp") -> None:
+    def __init__(self, options: S3Options, scratch: str = "cargohold/v1/tmp", own: Sequence[str] = ("",)) -> None:
         self.concurrency = options.concurrency
         self._bucket = Bucket(options)
         self._scratch = scratch
+        self._own = own
         self._sender = PartSender(self._bucket)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="s3")
         self._held: set[str] = set()
@@ -155,7 +158,7 @@ class S3Backend(StorageBackend):
     async def expire_uploads(self, prefix: str, older_than: float) -> int:
         """See the contract. A request for each thousand, and one for each unfinished multipart upload."""
         check_prefix(prefix)
-        return await self._in_thread(s3_expiry.expire, self._bucket, prefix, self._scratch, older_than)
+        return await self._in_thread(s3_expiry.expire, self._bucket, prefix, self._scratch, self._own, older_than)
 
     async def check(self) -> None:
         """See the contract. Three requests."""

@@ -1,17 +1,18 @@
 """What nobody goes on with: uploads that were left, pieces that none names, parts of killed processes. Blocking."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from storage_backends.errors import NotFound
 from storage_backends.s3_bucket import Answer, Bucket
 
 
-def expire(bucket: Bucket, prefix: str, scratch: str, older_than: float) -> int:
+def expire(bucket: Bucket, prefix: str, scratch: str, own: Sequence[str], older_than: float) -> int:
     """Remove uploads below `prefix`, and what lies below `scratch`, if nobody has written to them for so many seconds.
 
-    Return how many things that were. Unfinished multipart uploads are aborted in the whole of the registry's part of
-    the bucket, for their key is that of the object that they were to become.
+    Return how many things that were. Unfinished multipart uploads are aborted wherever we write, below each prefix of
+    `own`, for their key is that of the object that they were to become. Others are another program's.
     """
     latest = time.time() - older_than
     ages = dict(_objects(bucket, prefix))
@@ -19,7 +20,8 @@ def expire(bucket: Bucket, prefix: str, scratch: str, older_than: float) -> int:
     old += [key for key, modified in _objects(bucket, f"{scratch}/") if modified <= latest]
     if old:
         bucket.delete_all(old)
-    unfinished = [upload for upload in _unfinished(bucket) if upload["Initiated"].timestamp() <= latest]
+    begun = chain.from_iterable(_unfinished(bucket, part) for part in own)
+    unfinished = [upload for upload in begun if upload["Initiated"].timestamp() <= latest]
     for upload in unfinished:
         _abort(bucket, upload["Key"][len(bucket.options.prefix) :], upload["UploadId"])
     return len(old) + len(unfinished)
@@ -41,10 +43,10 @@ def _objects(bucket: Bucket, prefix: str) -> Iterator[tuple[str, float]]:
         more = {"ContinuationToken": answer["NextContinuationToken"]}
 
 
-def _unfinished(bucket: Bucket) -> Iterator[Answer]:
+def _unfinished(bucket: Bucket, prefix: str) -> Iterator[Answer]:
     more: dict[str, str] = {}
     while True:
-        answer = bucket.list_multipart("", **more)
+        answer = bucket.list_multipart(prefix, **more)
         yield from answer.get("Uploads", [])
         if not answer.get("IsTruncated"):
             return

@@ -40,6 +40,7 @@ import hashlib
 from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 
+DISTRIBUTION = "docker/registry/v2/"
 REPOSITORIES = "docker/registry/v2/repositories/"
 OWN = "cargohold/v1/"
 OWN_REPOSITORIES = "cargohold/v1/repositories/"

@@ -70,7 +70,7 @@ class StorageCopy:
 
     async def is_registry(self) -> bool:
         """True if there is something to copy at all."""
-        return bool((await self._source.children("docker/registry/v2/", limit=1)).entries)
+        return bool((await self._source.children(keyspace.DISTRIBUTION, limit=1)).entries)
 
     async def count(self) -> None:
         """Find out how much there is: the totals in `progress`."""

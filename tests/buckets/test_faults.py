@@ -10,7 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from config.settings import Settings
+from config.storage import S3Settings, StorageSettings
+from registry.app_storage import build_backend
+from registry.content import keyspace
 from storage_backends.errors import (
     AlreadyExists,
     Misconfigured,
@@ -293,6 +298,27 @@ async def test_unfinished_parts_are_found_and_aborted(backend: S3Backend, option
     assert await backend.expire_uploads("up/", 3600) == 0
     assert await backend.expire_uploads("up/", -3600) == 1
     assert Bucket(options).list_multipart("").get("Uploads", []) == []
+
+
+async def test_what_other_programs_have_begun_in_the_bucket_is_theirs(options: S3Options) -> None:
+    bucket = Bucket(dataclasses.replace(options, prefix=""))
+    ours = ("docker/registry/v2/repositories/app/_uploads/1/data", "cargohold/v1/quarantine/sha256/aa")
+    others = ("backups/today.tar", "cargohold/v10/x", "docker/registry/v20/x")
+    for key in (*ours, *others):
+        bucket.call("create_multipart_upload", key)
+    assert options.credentials and options.endpoint
+    s3 = S3Settings(
+        bucket=options.bucket,
+        endpoint=options.endpoint,
+        addressing="path",
+        access_key_id=options.credentials.access_key,
+        secret_access_key=SecretStr(options.credentials.secret_key),
+    )
+
+    backend = build_backend(Settings(storage=StorageSettings(s3=s3)))
+    assert await backend.expire_uploads(keyspace.UPLOADS, -3600) == len(ours)
+
+    assert {upload["Key"] for upload in bucket.list_multipart("")["Uploads"]} == set(others)
 
 
 async def test_pieces_go_with_their_upload_and_not_before(backend: S3Backend) -> None:
