@@ -1,11 +1,14 @@
 """Whose turn it is to synchronise, among all processes that use a storage: one document, changed by compare-and-swap.
 
 A turn saves work and protects nothing: two who synchronise at the same time do everything twice, and it is right.
+A version may be a tag of the bytes, so a holder writes what neither another one writes nor it itself has written.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 from registry.content import keyspace
@@ -34,8 +37,9 @@ async def turn(backend: StorageBackend, lease: float) -> AsyncIterator[None]:
 
     Raises `SyncBusy`.
     """
-    await _take(backend, lease)
-    beating = asyncio.create_task(_beat(backend, lease / 4))
+    signs = _signs()
+    await _take(backend, lease, next(signs))
+    beating = asyncio.create_task(_beat(backend, lease / 4, signs))
     try:
         yield
     finally:
@@ -44,7 +48,7 @@ async def turn(backend: StorageBackend, lease: float) -> AsyncIterator[None]:
         await backend.put(keyspace.SYNC, b"done", durable=False)
 
 
-async def _take(backend: StorageBackend, lease: float) -> None:
+async def _take(backend: StorageBackend, lease: float, sign: bytes) -> None:
     version = None
     try:
         with suppress(NotFound):
@@ -52,15 +56,18 @@ async def _take(backend: StorageBackend, lease: float) -> None:
             version = found.info.version
             if found.data.startswith(_AT_WORK) and time.time() - found.info.modified < lease:
                 raise SyncBusy("images are synchronised already, by another process")
-        await backend.put(keyspace.SYNC, _AT_WORK + b"0", if_absent=version is None, if_match=version, durable=False)
+        await backend.put(keyspace.SYNC, sign, if_absent=version is None, if_match=version, durable=False)
     except (AlreadyExists, VersionMismatch) as error:
         raise SyncBusy("images are synchronised already, by another process") from error
 
 
-async def _beat(backend: StorageBackend, every: float) -> None:
-    beats = 0
-    while True:
+async def _beat(backend: StorageBackend, every: float, signs: Iterator[bytes]) -> None:
+    for sign in signs:
         await asyncio.sleep(every)
-        beats += 1
         with suppress(StorageError):  # the next beat may get through
-            await backend.put(keyspace.SYNC, _AT_WORK + b"%d" % beats, durable=False)
+            await backend.put(keyspace.SYNC, sign, durable=False)
+
+
+def _signs() -> Iterator[bytes]:
+    holder = uuid.uuid4().hex
+    return (_AT_WORK + f"{holder} {beats}".encode() for beats in itertools.count())

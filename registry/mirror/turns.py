@@ -1,14 +1,17 @@
 """Whose turn it is to fetch a blob, among all processes that use a storage: a lease that expires.
 
-    cargohold/v1/fetching/<alg>:<hex>       the upload that the blob comes into, and a number that grows: the beat
+    cargohold/v1/fetching/<alg>:<hex>       the upload that the blob comes into, who fetches it, and a number that
+                                            grows: the beat
 
 Of several who want a turn one gets it (a conditional write). Whoever has it beats; who waits watches the beat by its
 own clock, and takes the turn over when there was none for a while. A turn saves work and protects nothing: two at the
-same time fetch twice, and the blob is right all the same.
+same time fetch twice, and the blob is right all the same. All who fetch for one repository name the same upload,
+and a version may be a tag of the bytes: the holder makes each value another one.
 """
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -29,6 +32,7 @@ class Turn:
         self._backend = backend
         self._own_key = key
         self._key = keyspace.fetching(digest)
+        self._holder = uuid.uuid4().hex
         self._beats = 0
         self._seen = ("", 0.0)
 
@@ -78,4 +82,4 @@ class Turn:
                 await self._backend.put(self._key, self._value(), durable=False)
 
     def _value(self) -> bytes:
-        return f"{self._own_key} {self._beats}".encode()
+        return f"{self._own_key} {self._holder} {self._beats}".encode()
