@@ -90,16 +90,17 @@ class TokenEndpoint:
 
     async def post(self, request: Request) -> Response:
         """A token for a password, a refresh token or an identity token."""
-        claimed = ""
+        claimed, action = "", "login"
         try:
             form = await _read_form(request)
             claimed = _first(form, "username")
+            action = "refresh" if _first(form, "grant_type") == "refresh_token" else "login"
             asked = self._asked(form, offline=_first(form, "access_type") == "offline")
             identity, login = await self._authenticate(form, asked.service, self._address(request))
             granted = await self._service.grant(identity, asked, login)
         except (AuthError, StorageError) as error:
-            return self._refused(request, error, claimed)
-        return self._granted(request, identity, granted, "refresh" if login else "login")
+            return self._refused(request, error, claimed, action)
+        return self._granted(request, identity, granted, action)
 
     async def jwks(self, _: Request) -> Response:
         """The public keys, for whoever verifies our tokens."""
@@ -142,7 +143,9 @@ class TokenEndpoint:
             body["refresh_token"] = granted.refresh_token
         return JSONResponse(body, headers=_NO_STORE)
 
-    def _refused(self, request: Request, failure: AuthError | StorageError, claimed: str) -> Response:
+    def _refused(
+        self, request: Request, failure: AuthError | StorageError, claimed: str, action: str = "login"
+    ) -> Response:
         error = failure if isinstance(failure, AuthError) else IdentityUnavailable(str(failure))
         refusal = next(_REFUSALS[kind] for kind in type(error).__mro__ if kind in _REFUSALS)
         if refusal.status >= 500:
@@ -153,7 +156,8 @@ class TokenEndpoint:
         if isinstance(error, Throttled | IdentityUnavailable):
             headers["retry-after"] = str(error.retry_after)
         message = "logins cannot be checked now; try again later" if refusal.status >= 500 else error.message
-        self._emit(self._event(request, "login", refusal.word, refusal.status, claimed=without_secrets(claimed[:255])))
+        claimed = without_secrets(claimed[:255]) or error.claimed
+        self._emit(self._event(request, action, refusal.word, refusal.status, claimed=claimed))
         body = {
             "errors": [{"code": refusal.code, "message": message}],
             "error": refusal.word,

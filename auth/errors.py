@@ -11,7 +11,9 @@ AuthError
 
 
 class AuthError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. `claimed` is the name that came with what was refused, for the audit log."""
+
+    claimed = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -21,9 +23,10 @@ class AuthError(Exception):
 class Unauthenticated(AuthError):
     """No valid credential came. `reason` is empty or RFC 6750's error: `invalid_token`, `insufficient_scope`."""
 
-    def __init__(self, message: str, reason: str = "") -> None:
+    def __init__(self, message: str, reason: str = "", claimed: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.claimed = claimed
 
 
 class Throttled(AuthError):

@@ -15,14 +15,16 @@ from auth.access import NONE, Action, Actions
 from auth.accounts import Accounts
 from auth.authenticator import Authenticator
 from auth.bearer import Bearer, BearerVerifier
-from auth.errors import Unauthenticated
+from auth.errors import AuthError, Unauthenticated
 from auth.identity import ANONYMOUS, Identity, Kind
 from auth.policy import Policy
 from auth.policy_source import PolicySource
+from auth.secrets import without_secrets
 
 _RECALLED_SECONDS = 1.0
 _CALLERS_REMEMBERED = 1024
 _REPOSITORIES_REMEMBERED = 256
+_LONGEST_CLAIMED = 255
 _NOT_VALID = "the token is not valid any more; log in again"
 
 
@@ -112,7 +114,11 @@ class Guard:
             return caller
         if scheme.lower() == "basic" and self._authenticator is not None:
             name, password = read_basic(value)
-            return Caller(await self._authenticator.login(name, password, address), policy)
+            try:
+                return Caller(await self._authenticator.login(name, password, address), policy)
+            except AuthError as error:
+                error.claimed = without_secrets(name[:_LONGEST_CLAIMED])
+                raise
         raise Unauthenticated("log in with a bearer token from the token service")
 
     def _remember(self, authorization: str, caller: Caller) -> None:
@@ -127,10 +133,10 @@ class Guard:
         if self._authenticator is None:
             return Caller(bearer.identity, policy, bearer)
         if bearer.login and bearer.login in (await self._accounts.state()).revoked:
-            raise Unauthenticated(_NOT_VALID, "invalid_token")
+            raise Unauthenticated(_NOT_VALID, "invalid_token", str(bearer.identity))
         identity = await self._authenticator.confirm(bearer.identity)
         if identity is None:
-            raise Unauthenticated(_NOT_VALID, "invalid_token")
+            raise Unauthenticated(_NOT_VALID, "invalid_token", str(bearer.identity))
         return Caller(identity, policy, bearer)
 
 

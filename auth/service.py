@@ -14,6 +14,7 @@ from auth.errors import RequestInvalid, Unauthenticated
 from auth.identity import Identity, Kind
 from auth.policy_source import PolicySource
 from auth.refresh_tokens import Login, RefreshTokens
+from auth.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ class TokenService:
         if login is not None:
             identity = await self._authenticator.confirm(login.identity, thoroughly=True)
         if login is None or identity is None:
-            raise Unauthenticated("the refresh token is not valid any more; log in again", "invalid_token")
+            secret = Secret.parse(refresh_token)
+            unknown = f"login {secret.id}" if secret is not None else ""
+            claimed = unknown if login is None else str(login.identity)
+            raise Unauthenticated("the refresh token is not valid any more; log in again", "invalid_token", claimed)
         return Login(login.id, identity, login.service, login.client_id, login.created, login.expires)
 
     async def grant(self, identity: Identity, request: TokenRequest, login: str = "") -> GrantedToken:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from auth.errors import Throttled, Unauthenticated
@@ -136,6 +137,7 @@ def _keep(table: OrderedDict[K, V], key: K, value: V) -> None:
         table.popitem(last=False)
 
 
+@lru_cache(1024)
 def _network(address: str) -> str:
     """Whoever has an IPv6 address has a /64 of them; but all of IPv4 lies in one, as ::ffff:192.0.2.1."""
     try:

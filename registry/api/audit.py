@@ -7,6 +7,7 @@ is no event.
 
 from collections.abc import Mapping
 
+from auth.errors import Throttled
 from auth.events import AuditEvent, Emit
 from registry.api.errors import Challenge, Forbidden, Hidden, ReadOnly
 from registry.api.request import Answer, Request
@@ -23,7 +24,7 @@ _ACTIONS: Mapping[tuple[Resource, str], str] = {
     (Resource.UPLOAD, "PUT"): "push",
     (Resource.GARBAGE, "POST"): "collect",
 }
-_REFUSALS = (Challenge, Forbidden, Hidden, ReadOnly)
+_REFUSALS = (Challenge, Forbidden, Hidden, ReadOnly, Throttled)
 
 
 class Audit:
@@ -46,16 +47,18 @@ class Audit:
         argument = request.route.argument
         digest = next((value for name, value in answer.headers if name == b"docker-content-digest"), b"").decode()
         mounted = request.parameter("mount") if action == "push" and answer.status == 201 else None
+        source = request.parameter("from")
         self._emit(
             AuditEvent(
                 "mount" if mounted else action or request.method.lower(),
                 _outcome(answer.status, refused=refused),
                 request.caller.identity,
+                request.claimed,
                 address=self._proxies.client(request.scope),
                 repository=request.route.name,
                 reference=argument if request.route.resource is Resource.MANIFEST else "",
                 digest=digest or (argument if ":" in argument else ""),
-                detail=f"from {request.parameter('from')}" if mounted else "",
+                detail=f"from {source}" if mounted and source else "",
                 status=answer.status,
                 request_id=request.scope.get("state", {}).get("request_id", ""),
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from auth.access import Action, print_actions
-from auth.errors import Unauthenticated
+from auth.errors import AuthError, Unauthenticated
 from auth.guard import Caller, Guard
 from auth.identity import ANONYMOUS
 from auth.policy_source import PolicySource
@@ -86,7 +86,10 @@ class Gate:
             raise self._challenge(request.scope, [], "send one Authorization, not several", "")
         try:
             return await guard.identify(request.header(b"authorization"), self._options.proxies.client(request.scope))
-        except Unauthenticated as error:
+        except AuthError as error:
+            request.claimed = error.claimed
+            if not isinstance(error, Unauthenticated):
+                raise
             if request.route.resource is Resource.GARBAGE:
                 raise self._ask_for_password(error.message) from error
             needs = [] if action is None or request.route.resource is Resource.BASE else [_need(request, action)]

@@ -28,6 +28,8 @@ class Request:
         self.method: str = scope["method"]
         self.caller = _NOBODY
         """Who sends it; nobody, who may do nothing, until the gate has found out."""
+        self.claimed = ""
+        """The name that came with a credential which was refused."""
         self.namespace = ""
         """The registry of which the client means the repository, if it has named one that is mirrored here."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import bcrypt
 import httpx
 import pytest
 
@@ -192,6 +193,85 @@ def test_the_audit_log_says_who_did_what_and_who_was_refused(tmp_path: Path, see
     assert entries[-1]["claimed"] == "mallory"
     assert "horse" not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_the_audit_log_does_not_say_from_where_where_a_mount_does_not(tmp_path: Path, seed: int) -> None:
+    log = tmp_path / "audit.jsonl"
+    rules = 'access: {rules: [{who: user:alice, repositories: "**", actions: "*"}]}\n'
+    with guarded(tmp_path, AUTH + rules + f"log: {{audit: {log}}}\n") as closed:
+        alice = Client(closed.server.url, "alice")
+        alice.push("team/x", "1", seed)
+        mounted = alice.http.post(f"/v2/team/y/blobs/uploads/?mount={random_image(seed).config.digest}")
+        closed.server.stop()
+        alice.http.close()
+    last = json.loads(log.read_text().splitlines()[-1])
+
+    assert mounted.status_code == 201
+    assert (last["action"], last["repository"], last.get("detail")) == ("mount", "team/y", None)
+
+
+def test_the_audit_log_has_the_name_that_was_given_wherever_a_login_fails(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    settings = "auth: {enabled: true, throttle: {per_address: 4}}\n" + RULES + f"log: {{audit: {log}}}\n"
+    with guarded(tmp_path, settings) as closed:
+        url, pasted = closed.server.url, closed.robot("ci", "team/*:pull")
+        wrong = ("mallory", "wrong horse")
+        answers = [
+            httpx.get(f"{url}/v2/", auth=wrong, trust_env=False),
+            httpx.put(f"{url}/v2/team/x/manifests/1", auth=wrong, trust_env=False),
+            httpx.get(f"{url}/v2/team/x/manifests/1", auth=(pasted, "x"), trust_env=False),
+            httpx.get(f"{url}/auth/token", auth=wrong, trust_env=False),
+            httpx.get(f"{url}/v2/", auth=wrong, trust_env=False),
+            httpx.get(f"{url}/v2/team/x/manifests/1", auth=wrong, trust_env=False),
+        ]
+        closed.server.stop()
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 401, 429, 429]
+    assert [(one["action"], one["outcome"], one["user"], one.get("claimed")) for one in entries] == [
+        ("get", "refused", "anonymous", "mallory"),
+        ("push", "refused", "anonymous", "mallory"),
+        ("pull", "refused", "anonymous", "***"),
+        ("login", "invalid_grant", "anonymous", "mallory"),
+        ("get", "refused", "anonymous", "mallory"),
+        ("pull", "refused", "anonymous", "mallory"),
+    ]
+    assert pasted not in log.read_text()
+
+
+def test_the_audit_log_has_the_name_of_a_login_that_has_ended(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    htpasswd = tmp_path / "htpasswd"
+    users = [f"{name}:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n" for name in ("carol", "dave")]
+    htpasswd.write_text("".join(users))
+    with guarded(tmp_path, f"auth: {{htpasswd: {htpasswd}}}\nlog: {{audit: {log}}}\n", users={}) as closed:
+        url = f"{closed.server.url}/auth/token"
+
+        def refresh(token: str) -> int:
+            form = {"grant_type": "refresh_token", "refresh_token": token}
+            return httpx.post(url, data=form, trust_env=False).status_code
+
+        query = {"offline_token": "true", "scope": "repository:a:pull"}
+        begun = httpx.get(url, params=query, auth=("carol", "secret"), trust_env=False).json()
+        assert refresh(begun["refresh_token"]) == 200
+        htpasswd.write_text(users[1])
+        time.sleep(1.1)
+        bearer = {"Authorization": f"Bearer {begun['token']}"}
+        assert httpx.get(f"{closed.server.url}/v2/a/tags/list", headers=bearer, trust_env=False).status_code == 401
+        assert refresh(begun["refresh_token"]) == 401
+        [login] = closed.logins()
+        closed.cargohold("token", "revoke", login["id"])
+        assert refresh(begun["refresh_token"]) == 401
+        closed.server.stop()
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+
+    assert [(one["action"], one["outcome"], one["user"], one.get("claimed")) for one in entries] == [
+        ("login", "ok", "carol", None),
+        ("refresh", "ok", "carol", None),
+        ("get", "refused", "anonymous", "carol"),
+        ("refresh", "invalid_grant", "anonymous", "carol"),
+        ("refresh", "invalid_grant", "anonymous", f"login {login['id']}"),
+    ]
 
 
 def test_the_realm_is_the_address_by_which_the_client_reached_the_proxy(tmp_path: Path) -> None:
