@@ -6,46 +6,78 @@ Knows that there is a function which loads and one which tells whether something
 import logging
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from auth.policy import Policy
 
 _LOOK_SECONDS = 1.0
+_REST_SECONDS = 1.0
+_NEVER = object()
 _log = logging.getLogger(__name__)
 
 
-class PolicySource:
-    """A policy that is at most a second behind its file.
+@dataclass(frozen=True, slots=True)
+class RulesFile:
+    """Where rules are written.
 
-    `load` gives the policy or raises `ValueError` with a message that names the mistakes; `signature` changes when the
-    file does.
+    `load` gives the policy that takes the place of the one it is told, or raises `ValueError` with a message that names
+    the mistakes. `signature` changes when the file does; `age` says for how many seconds nobody has written to it.
+    """
+
+    load: Callable[[Policy], Policy]
+    signature: Callable[[], Hashable]
+    age: Callable[[], float]
+
+
+class PolicySource:
+    """A policy that is about a second behind its file. `seen` is the signature with which `policy` was read.
+
+    A file that is being written may be cut anywhere and still be read without a mistake, less the rules that deny. So
+    it counts when it has been left alone for a second: by its age, or (where clocks differ) at two looks.
     """
 
     def __init__(
         self,
         policy: Policy,
-        load: Callable[[], Policy] | None = None,
-        signature: Callable[[], Hashable] | None = None,
+        file: RulesFile | None = None,
+        seen: Hashable = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
-        self._load = load
-        self._signature = signature
+        self._file = file
+        self._seen = seen
+        self._changing: Hashable = _NEVER
         self._clock = clock
-        self._seen = signature() if signature is not None else None
-        self._looked = clock()
+        self._next_look = clock()
 
     def current(self) -> Policy:
         """The policy that counts now."""
-        if self._load is None or self._signature is None or self._clock() - self._looked < _LOOK_SECONDS:
-            return self._policy
-        self._looked = self._clock()
-        seen = self._signature()
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._policy = self._load()
-            except ValueError as error:
-                _log.error("the access rules in use are kept, the changed ones are wrong: %s", error)
-            else:
-                _log.info("the access rules were read again: %d rules", len(self._policy.rules))
+        if self._file is not None and self._clock() >= self._next_look:
+            self._next_look = self._clock() + _LOOK_SECONDS
+            self._look(self._file)
         return self._policy
+
+    def _look(self, file: RulesFile) -> None:
+        signature = file.signature()
+        if signature != self._seen and self._is_at_rest(file, signature):
+            try:
+                found: Policy | ValueError = file.load(self._policy)
+            except ValueError as error:
+                found = error
+            if file.signature() == signature:  # else it was written while it was read
+                self._seen = signature
+                self._take(found)
+
+    def _is_at_rest(self, file: RulesFile, signature: Hashable) -> bool:
+        before, self._changing = self._changing, signature
+        rest = _REST_SECONDS - file.age()
+        if 0 < rest <= _REST_SECONDS:
+            self._next_look = self._clock() + rest
+        return rest <= 0 or signature == before
+
+    def _take(self, found: Policy | ValueError) -> None:
+        if isinstance(found, ValueError):
+            _log.error("the access rules in use are kept, the changed ones are wrong: %s", found)
+            return
+        before, self._policy = len(self._policy.rules), found
+        _log.info("the access rules were read again: %d rules, before that %d", len(found.rules), before)

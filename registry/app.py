@@ -124,7 +124,8 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
 def build_token_app(settings: Settings, source: SettingsSource | None = None) -> ASGIApp:
     """The token service alone, for registries elsewhere."""
     backend = build_backend(settings)
-    auth = _auth(settings, backend, build_policy_source(settings, source), build_audit_log(settings))
+    policy = build_policy_source(settings, source, logins=True)  # that is what it is for
+    auth = _auth(settings, backend, policy, build_audit_log(settings))
     metrics = _metrics(settings)
     pages = _pages(backend, [*auth.routes, *_metrics_routes(settings, metrics)], ())
     return _witnessed(settings, pages, metrics)

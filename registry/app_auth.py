@@ -3,6 +3,7 @@
 Knows settings and constructors, as `app` does; holds no rule.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ from auth.ldap_directory import LdapDirectory, LdapOptions
 from auth.passwords import Passwords, check_hash
 from auth.patterns import check_pattern
 from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject
-from auth.policy_source import PolicySource
+from auth.policy_source import PolicySource, RulesFile
 from auth.refresh_tokens import RefreshTokens
 from auth.remote_keys import RemoteKeys
 from auth.service import TokenService
@@ -52,21 +53,39 @@ def _nowhere(_: Location) -> str:
     return ""
 
 
+Signature = tuple[int, ...] | None
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsSource:
-    """Where settings came from, and how to read them again: `read` raises `ConfigError`."""
+    """Where settings came from, and how to read them again: `read` raises `ConfigError`. `seen` is the signature that
+    the file had before it was read.
+    """
 
     file: Path
     loaded: Loaded
     read: Callable[[], Loaded]
+    seen: Signature
 
-    def signature(self) -> tuple[int, ...] | None:
+    def signature(self) -> Signature:
         """Changes when the file does; None while it is not there."""
+        return signature_of(self.file)
+
+    def age(self) -> float:
+        """For how many seconds nobody has written to the file; 0 while it is not there."""
         try:
-            status = self.file.stat()
+            return time.time() - self.file.stat().st_mtime
         except OSError:
-            return None
-        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            return 0.0
+
+
+def signature_of(file: Path) -> Signature:
+    """Changes when the file does; None while it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +111,11 @@ def auth_problems(settings: Settings) -> Iterator[Problem]:
         yield from _problem(("auth", "issuers", number), partial(_issuer, issuer))
 
 
-def build_policy(settings: Settings, where: Where = _nowhere) -> Policy:
-    """The rules of a registry; `where` says where each was written. Raises `ScopeInvalid`."""
-    access: AccessSettings = settings.access
-    rules: tuple[Rule, ...] = DEFAULT_RULES if settings.auth.is_on else OPEN_RULES
+def build_policy(access: AccessSettings, *, logins: bool, where: Where = _nowhere) -> Policy:
+    """The rules of a registry where people have to log in, or need not; `where` says where each was written. Raises
+    `ScopeInvalid`.
+    """
+    rules: tuple[Rule, ...] = DEFAULT_RULES if logins else OPEN_RULES
     if access.rules is not None:
         rules = tuple(_rule(rule, where(("access", "rules", number))) for number, rule in enumerate(access.rules))
     return Policy(
@@ -167,16 +187,37 @@ def build_sources(auth: AuthSettings, accounts: Accounts) -> Sources:
     return Sources(users, accounts, directory, issuers)
 
 
-def build_policy_source(settings: Settings, source: "SettingsSource | None") -> PolicySource:
-    """The rules, read again from `source` when its file changes."""
+def build_policy_source(
+    settings: Settings, source: SettingsSource | None, *, logins: bool | None = None
+) -> PolicySource:
+    """The rules, read again from `source` when its file changes. Whether people have to log in is what `settings` say
+    (or `logins`) for as long as the process runs, whatever becomes of the file.
+    """
+    logins = settings.auth.is_on if logins is None else logins
     if source is None:
-        return PolicySource(build_policy(settings))
+        return PolicySource(build_policy(settings.access, logins=logins))
 
-    def load() -> Policy:
+    def load(before: Policy) -> Policy:
         loaded = source.read()
-        return build_policy(loaded.settings, loaded.where)
+        access = loaded.settings.access
+        policy = build_policy(access, logins=logins, where=loaded.where)
+        if policy != before and (lost := _lost(loaded.settings, settings.auth.is_on, before)):
+            raise ValueError(f"{source.file}: {lost}")
+        return policy
 
-    return PolicySource(build_policy(settings, source.loaded.where), load, source.signature)
+    first = build_policy(settings.access, logins=logins, where=source.loaded.where)
+    return PolicySource(first, RulesFile(load, source.signature, source.age), source.seen)
+
+
+def _lost(new: Settings, logins: bool, before: Policy) -> str:
+    """What a file that was cut or emptied has lost, and nobody takes away from a running server; empty if nothing."""
+    if logins and not new.auth.is_on:
+        return "nobody would have to log in; if that is meant, restart the server"
+    if not new.access.model_fields_set:
+        return "it says nothing of access any more; if that is meant, restart the server"
+    if new.access.rules is None and before.rules not in (DEFAULT_RULES, OPEN_RULES):
+        return "access.rules are gone; if that is meant, restart the server, or write `rules: []` to allow nothing"
+    return ""
 
 
 def check_sources(settings: Settings, backend: StorageBackend) -> None:

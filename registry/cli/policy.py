@@ -48,7 +48,7 @@ def check(  # noqa: PLR0917  # the command line gives them by name
     except ValueError as error:
         raise Failure(f"{action!r} is not an action; there are pull, push, delete and admin", MISUSED) from error
     loaded = read_settings(config, {"--root": root})
-    policy = build_policy(loaded.settings, loaded.where)
+    policy = build_policy(loaded.settings.access, logins=loaded.settings.auth.is_on, where=loaded.where)
     identity = asyncio.run(_identity(loaded.settings, user, frozenset(group or ())))
     found = policy.explain(identity, wanted, repository)
     where = found.rule.where if found.rule is not None else ""

@@ -91,10 +91,11 @@ def run_token_service(config: Path | None, flags: Mapping[str, object]) -> None:
 
 def _run(config: Path | None, flags: Mapping[str, object], build: Build) -> None:
     """Read the settings and serve what `build` makes of them."""
-    from registry.app_auth import SettingsSource  # noqa: PLC0415  # start-up time
+    from registry.app_auth import SettingsSource, signature_of  # noqa: PLC0415  # start-up time
 
+    seen = None if config is None else signature_of(config)
     loaded = read_settings(config, flags)
-    source = None if config is None else SettingsSource(config, loaded, read_again(config, flags))
+    source = None if config is None else SettingsSource(config, loaded, read_again(config, flags), seen)
     run_server(_with_log_format(loaded.settings), source, build)
 
 

@@ -143,6 +143,36 @@ def test_rules_count_as_soon_as_the_file_changes_and_wrong_ones_never(tmp_path: 
         bob.http.close()
 
 
+def test_a_file_that_is_emptied_and_written_again_opens_nothing_to_a_stranger(tmp_path: Path, seed: int) -> None:
+    denied = RULES + "    - {who: user:bob, repositories: bob/secret, actions: [pull, push], effect: deny}\n"
+    with guarded(tmp_path, AUTH + denied) as closed:
+        bob, stranger = Client(closed.server.url, "bob"), Client(closed.server.url)
+        assert bob.push("bob/x", "1", seed).status_code == 201
+        seen = set()
+        for text in ("", AUTH, AUTH + RULES, AUTH + denied):  # as an editor that stops now and then leaves it
+            with closed.config.open("r+") as file:
+                file.truncate()
+                file.write(text)
+            until = time.monotonic() + (NOTICED_SECONDS if text in ("", AUTH) else 0.2)
+            while time.monotonic() < until:
+                seen |= {
+                    (
+                        stranger.http.get("/v2/bob/x/manifests/1").status_code,
+                        stranger.http.post("/v2/bob/x/blobs/uploads/").status_code,
+                        stranger.http.delete("/v2/bob/x/manifests/1").status_code,
+                        stranger.http.post("/admin/gc").status_code,
+                        bob.http.post("/v2/team/x/blobs/uploads/").status_code,
+                        bob.http.post("/v2/bob/secret/blobs/uploads/").status_code,
+                    )
+                }
+                time.sleep(0.05)
+
+        assert seen == {(401, 401, 401, 401, 403, 403)}
+        assert "restart the server" in closed.server.log.read_text()
+        for client in (bob, stranger):
+            client.http.close()
+
+
 def test_in_read_only_mode_pulling_goes_on(tmp_path: Path, seed: int) -> None:
     with live_server(tmp_path) as server:
         writer = Client(server.url)

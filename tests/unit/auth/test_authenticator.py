@@ -1,7 +1,6 @@
 """Names and passwords become identities, and identities end with what they came from."""
 
 import base64
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -421,30 +420,6 @@ def test_a_password_may_hold_colons() -> None:
 async def test_other_credentials_are_refused(world: World, header: str) -> None:
     with pytest.raises(Unauthenticated):
         await world.guard.identify(header, HERE)
-
-
-async def test_a_wrong_policy_never_takes_the_place_of_a_right_one(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    clock, signature, first, second = Clock(), [1], Policy(()), Policy(DEFAULT_RULES)
-    results: list[Policy | ValueError] = [ValueError("cargohold.yml:3: nobody"), second]
-
-    def load() -> Policy:
-        result = results.pop(0)
-        if isinstance(result, ValueError):
-            raise result
-        return result
-
-    source = PolicySource(first, load, lambda: signature[0], clock)
-    signature[0] = 2
-    assert source.current() is first
-    clock.now += 1
-    assert source.current() is first
-    assert "cargohold.yml:3" in caplog.text
-    clock.now += 1
-    assert source.current() is first
-    signature[0] = 3
-    clock.now += 1
-    assert source.current() is second
 
 
 async def test_a_login_that_another_process_has_just_let_in_goes_on_here(world: World, stored: str) -> None:
