@@ -1,7 +1,8 @@
 """The contract on a bucket: AWS, or any server that speaks S3 and honours conditional requests.
 
 boto3 blocks, so every call runs in a thread of a pool of this backend; the event loop never waits. Races are decided by
-conditional writes. A version is an entity tag: the same bytes may have the same version again, which is as good.
+conditional writes. A version is an entity tag: the same bytes have the same version again, so that a removal by version
+may take what has just been written anew. Whoever removes what others write has to look again.
 """
 
 import asyncio
@@ -40,6 +41,8 @@ class S3Backend(StorageBackend):
         self._own = own
         self._sender = PartSender(self._bucket)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="s3")
+        # what takes its time: nothing that is quick shall wait for it
+        self._upload_threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="s3-uploads")
         self._held: set[str] = set()
 
     async def get(self, key: str) -> StoredObject:
@@ -143,7 +146,7 @@ class S3Backend(StorageBackend):
         self._held.add(key)
         try:
             saved = await self._in_thread(read_saved, self._bucket, key)
-            async with self._holding(S3Upload(self._sender, key, saved, None if saved.size else target)) as upload:
+            async with self._holding(key, saved, None if saved.size else target) as upload:
                 yield upload
         finally:
             self._held.discard(key)
@@ -152,7 +155,7 @@ class S3Backend(StorageBackend):
     async def new_upload(self, target: str) -> AsyncIterator[Upload]:
         """See the contract. No request."""
         check_key(target)
-        async with self._holding(S3Upload(self._sender, f"{self._scratch}/pieces", Saved(), target)) as upload:
+        async with self._holding(f"{self._scratch}/pieces", Saved(), target) as upload:
             yield upload
 
     async def expire_uploads(self, prefix: str, older_than: float) -> int:
@@ -168,7 +171,8 @@ class S3Backend(StorageBackend):
         await self.delete(key)
 
     @asynccontextmanager
-    async def _holding(self, upload: S3Upload) -> AsyncIterator[S3Upload]:
+    async def _holding(self, key: str, saved: Saved, target: str | None) -> AsyncIterator[S3Upload]:
+        upload = S3Upload(self._sender, self._submit_upload, key, saved, target)
         try:
             yield upload
         finally:
@@ -230,6 +234,9 @@ class S3Backend(StorageBackend):
             raise
         size = int(answer["ContentRange"].rpartition("/")[2]) if part else info.size
         return ByteStream(blocks(stream, self._submit), info.size, size, stream.close)
+
+    def _submit_upload(self, work: Callable[..., T], *arguments: object) -> "asyncio.Future[T]":
+        return asyncio.get_running_loop().run_in_executor(self._upload_threads, work, *arguments)
 
     def _submit(self, work: Callable[..., T], *arguments: object) -> "asyncio.Future[T]":
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

@@ -41,8 +41,9 @@ class PartSender:
             return bytearray(self.bucket.options.sizes.part)
 
     def give_buffer(self, buffer: bytearray) -> None:
-        """Give back what `take_buffer` gave."""
-        self._spare.append(buffer)
+        """Give back what `take_buffer` gave; one of another size is nobody's."""
+        if len(buffer) == self.bucket.options.sizes.part:
+            self._spare.append(buffer)
 
     def send(self, operation: str, key: str, **arguments: object) -> "Future[Answer]":
         """Begin a call; waits for a place first."""
@@ -74,7 +75,7 @@ class MultipartWriter:
         self._id: str = self._bucket.write("create_multipart_upload", key)["UploadId"]
 
     def add(self, data: bytes) -> None:
-        """Send the last part, of whatever size. It is not waited for."""
+        """Send the next part, which may be small if it is the last one. It is not waited for."""
         self._begin("upload_part", Body=data)
 
     def add_buffer(self, buffer: bytearray) -> None:

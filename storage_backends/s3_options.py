@@ -23,13 +23,14 @@ class PartSizes:
 
     A blob is sent in parts of `part`. An object has at most `direct_parts` of these; what follows is gathered in
     objects of `segment` bytes beside it, each of which becomes one part of it by a copy inside the bucket. So an object
-    can have terabytes while memory holds parts of `part`.
+    can have terabytes while memory holds parts of `part`. Of an upload in small chunks so many `pieces` become one.
     """
 
     part: int = 8 * MIB
     segment: int = 4 * GIB
     direct_parts: int = 9_000
     copy_part: int = 512 * MIB
+    pieces: int = 500
     in_flight: int = 6
 
 

@@ -9,7 +9,7 @@ named by nobody. So a holder that died is in nobody's way. An upload that become
 bucket; one whose end is known from the beginning is written straight to its place (`direct`), and no piece is needed.
 """
 
-import asyncio
+import itertools
 import json
 import logging
 import uuid
@@ -21,7 +21,7 @@ from storage_backends.base import Ready, Upload
 from storage_backends.errors import Misconfigured, StorageError, Unavailable, UploadBusy, VersionMismatch
 from storage_backends.s3_bucket import Bucket, etag_of
 from storage_backends.s3_multipart import MultipartWriter, PartSender, Piece, assemble
-from storage_backends.s3_stream import ObjectStream
+from storage_backends.s3_stream import InThread, ObjectStream
 from storage_backends.waiting import to_its_end
 
 SIZE = "cargohold-size"
@@ -63,9 +63,10 @@ def write_saved(bucket: Bucket, key: str, saved: Saved, **condition: str) -> str
 class S3Upload(Upload):
     """An upload that is held. With `target` nothing was saved yet, and its bytes go straight to that object."""
 
-    def __init__(self, sender: PartSender, key: str, saved: Saved, target: str | None) -> None:
+    def __init__(self, sender: PartSender, in_thread: InThread, key: str, saved: Saved, target: str | None) -> None:
         self.note = saved.note
         self._sender = sender
+        self._in_thread = in_thread
         self._bucket = sender.bucket
         self._sizes = sender.bucket.options.sizes
         self._key = key
@@ -80,7 +81,7 @@ class S3Upload(Upload):
         self._straight = 0
         """Bytes that went into `_main`."""
         self._buffer = sender.take_buffer()
-        """The last bytes, of which there are `_filled`."""
+        """The last bytes, of which there are `_filled`, and room for a part at least."""
         self._filled = 0
         self._fill(saved.rest)
 
@@ -94,6 +95,8 @@ class S3Upload(Upload):
         """Append a block; a part that is full goes on its way. See the contract."""
         try:
             while len(block):
+                if self._filled >= self._sizes.part:  # saved where parts are larger
+                    self._send_part()
                 count = min(len(block), self._sizes.part - self._filled)
                 memoryview(self._buffer)[self._filled : self._filled + count] = block[:count]
                 self._filled += count
@@ -110,20 +113,29 @@ class S3Upload(Upload):
         if straight and self._main is None:
             self._main = MultipartWriter(self._sender, str(self._direct))
         if straight and self._main is not None and self._main.parts < self._sizes.direct_parts:
-            self._main.add_buffer(self._buffer)
+            self._send_buffer(self._main)
             self._straight += self._filled
         else:
             if self._piece is None:
                 self._piece = MultipartWriter(self._sender, f"{self._key}.{uuid.uuid4().hex}")
-            self._piece.add_buffer(self._buffer)
+            self._send_buffer(self._piece)
             self._piece_size += self._filled
-        self._buffer, self._filled = self._sender.take_buffer(), 0
+        self._filled = 0
         if self._piece is not None and self._piece_size >= self._sizes.segment:
             self._end_piece()
 
+    def _send_buffer(self, writer: MultipartWriter) -> None:
+        if self._filled == len(self._buffer):
+            writer.add_buffer(self._buffer)
+        else:  # it is larger than a part
+            writer.add(self._rest())
+        self._buffer = self._sender.take_buffer()
+
     def _fill(self, data: bytes) -> None:
-        """Let the buffer hold `data`."""
-        self._buffer[: len(data)] = data
+        """Let the buffer hold `data`. Another process may have saved more than a part of ours."""
+        if len(data) > len(self._buffer):
+            self._buffer = bytearray(len(data))
+        memoryview(self._buffer)[: len(data)] = data  # which never changes its length, as a slice of it would
         self._filled = len(data)
 
     def _rest(self) -> bytes:
@@ -147,11 +159,12 @@ class S3Upload(Upload):
         if self._direct is not None:
             await self.rewind()
             return
-        await to_its_end(asyncio.to_thread(self._save, note))
+        await to_its_end(self._in_thread(self._save, note))
 
     def _save(self, note: str) -> None:
         try:
             self._end_piece()
+            joined = self._join()
         except StorageError:
             self._drop()
             raise
@@ -163,10 +176,27 @@ class S3Upload(Upload):
         except VersionMismatch as error:
             raise UploadBusy(self._key) from error
         self._saved = Saved(now.pieces, now.rest, note, version)
+        self._remove(joined)
+
+    def _join(self) -> list[str]:
+        """Make one piece of very many: each becomes a part of the object in the end, and these are counted. The keys of
+        those that are not needed then.
+        """
+        small = list(itertools.takewhile(lambda piece: piece.length < self._sizes.copy_part, reversed(self._gathered)))
+        if len(small) < self._sizes.pieces:
+            return []
+        small.reverse()
+        whole = Piece(f"{self._key}.{uuid.uuid4().hex}", sum(piece.length for piece in small))
+        assemble(self._sender, whole.key, small)
+        self._gathered[-len(small) :] = [whole]
+        return [piece.key for piece in small]
 
     async def rewind(self) -> None:
         """See the contract."""
-        await to_its_end(asyncio.to_thread(self._drop, keep_pieces=False))
+        await to_its_end(self._in_thread(self._forget_unsaved))
+
+    def _forget_unsaved(self) -> None:
+        self._drop(keep_pieces=False)
 
     def _drop(self, *, keep_pieces: bool = True) -> None:
         """Forget what is on its way; of what was written since the last save whole pieces can be kept."""
@@ -175,13 +205,14 @@ class S3Upload(Upload):
                 writer.abort()
         self._main = self._piece = None
         self._straight = self._piece_size = 0
-        saved = len(self._saved.pieces)
-        if keep_pieces and self._direct is None and len(self._gathered) > saved:
+        saved = frozenset(self._saved.pieces)
+        dropped = [piece.key for piece in self._gathered if piece not in saved]
+        if keep_pieces and self._direct is None and dropped:
             self._filled = 0
             return
-        dropped, self._gathered = self._gathered[saved:], self._gathered[:saved]
+        self._gathered = list(self._saved.pieces)
         self._fill(self._saved.rest)
-        self._remove([piece.key for piece in dropped])
+        self._remove(dropped)
 
     def read_blocks(self) -> Iterator[memoryview]:
         """See the contract. Not for what goes straight to its target: parts cannot be read."""
@@ -196,10 +227,10 @@ class S3Upload(Upload):
     async def commit(self, key: str, first: Sequence[tuple[str, bytes]] = (), ready: Ready | None = None) -> None:
         """See the contract."""
         for place, data in first:
-            await to_its_end(asyncio.to_thread(self._bucket.put, place, data))
+            await to_its_end(self._in_thread(self._bucket.put, place, data))
         if ready is not None:
             await ready()
-        await to_its_end(asyncio.to_thread(self._commit, key))
+        await to_its_end(self._in_thread(self._commit, key))
 
     def _commit(self, key: str) -> None:
         try:
@@ -227,7 +258,7 @@ class S3Upload(Upload):
 
     async def abort(self) -> None:
         """See the contract."""
-        await to_its_end(asyncio.to_thread(self._abort))
+        await to_its_end(self._in_thread(self._abort))
 
     def _abort(self) -> None:
         self._drop(keep_pieces=False)

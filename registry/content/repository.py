@@ -5,6 +5,7 @@ A repository is a border: nothing is readable through it that was not pushed or 
 
 import functools
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from registry.content import catalog, keyspace
@@ -18,6 +19,7 @@ from registry.content.errors import (
     ManifestTooLarge,
     NameUnknown,
     ReferencesUnknown,
+    TagImmutable,
 )
 from registry.content.immutable_tags import Covers, ImmutableTags, nothing
 from registry.content.leases import Leases
@@ -253,11 +255,16 @@ class Registry:
     ) -> None:
         for tag in tags:
             # the version is read before the look at the manifest: a push links the manifest before it moves the tag,
-            # so a version that came with a new link is never removed
-            version = await self._tags.version(name, tag, digest)
-            if version is None or (unless_there and await self._manifests.has(name, digest)):
-                continue
-            await self._tags.remove_version(name, tag, version)
+            # so a version that came with a new link is not removed
+            while (version := await self._tags.version(name, tag, digest)) is not None:
+                if unless_there and await self._manifests.has(name, digest):
+                    break
+                await self._tags.remove_version(name, tag, version)
+                if not unless_there or not await self._manifests.has(name, digest):
+                    break
+                # unless it is the same as that of the old one, as in a bucket
+                with suppress(TagImmutable):  # it names another manifest now
+                    await self._tags.create(name, tag, digest)
 
     async def _check_exists(self, name: RepositoryName) -> None:
         for prefix in (keyspace.manifests(name), keyspace.layers(name)):

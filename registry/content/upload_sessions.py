@@ -12,6 +12,7 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -34,6 +35,7 @@ from storage_backends.errors import AlreadyExists, NotFound, StorageFull, Unavai
 from storage_backends.waiting import to_its_end
 
 _KEPT_HASHERS = 4096
+_HASHED_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class UploadSessions:
         self._leases = leases
         self._max_blob_bytes = max_blob_bytes
         self._hashers: OrderedDict[str, Hasher] = OrderedDict()
+        # of its own: bodies that come in do not wait until large uploads are read again
+        self._threads = ThreadPoolExecutor(_HASHED_AT_ONCE, thread_name_prefix="hash-again")
 
     async def begin(self, name: RepositoryName, algorithm: str = CANONICAL) -> Session:
         """Open a session (end-4a, end-4c)."""
@@ -131,7 +135,7 @@ class UploadSessions:
         `SizeInvalid`.
         """
         async with self._hold(session) as upload:
-            hasher = self._hasher(session, upload, chunk)
+            hasher = self._hasher(session, upload, session.algorithm, chunk)
             await self._receive(session, upload, hasher, body, chunk)
             await self._save(session, upload, hasher)
             return upload.size
@@ -143,23 +147,27 @@ class UploadSessions:
         """
         async with self._hold(session, keyspace.blob(digest)) as upload:
             noted = _noted(upload)
-            hasher = self._hasher(session, upload, chunk)
+            hasher = self._hasher(session, upload, digest.algorithm, chunk)
             if hasher is None and noted is None:
-                hasher = await asyncio.to_thread(_hash_again, upload, session.algorithm)
+                hasher = await self._hash_again(upload, session.algorithm)
             received = await self._receive(session, upload, hasher, body, chunk)
             if hasher is not None and hasher.algorithm == digest.algorithm:
                 found = hasher.digest()
             elif noted is not None and not received and noted.algorithm == digest.algorithm:
                 found = noted
             else:
-                found = (await asyncio.to_thread(_hash_again, upload, digest.algorithm)).digest()
+                found = (await self._hash_again(upload, digest.algorithm)).digest()
             if found != digest:
                 await self._forget(session, upload)
                 raise _wrong_digest(found, digest, upload.size)
             try:
                 await self._commit(upload, session.name, digest)
             except Unavailable:
-                await self._save(session, upload, hasher)  # so that the client can try the commit again
+                # so that the client can send the same request again
+                if received:
+                    await upload.rewind()
+                else:
+                    await self._save(session, upload, hasher)
                 raise
             self._hashers.pop(session.key, None)
 
@@ -198,15 +206,20 @@ class UploadSessions:
                 "another request is writing to this upload session; wait for it, ask for the offset with GET, continue"
             ) from error
 
-    def _hasher(self, session: Session, upload: Upload, chunk: ChunkRange | None) -> Hasher | None:
-        """What has seen every byte of the session, if this process has it. Raises `RangeOutOfOrder`."""
+    async def _hash_again(self, upload: Upload, algorithm: str) -> Hasher:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _hash_again, upload, algorithm)
+
+    def _hasher(self, session: Session, upload: Upload, algorithm: str, chunk: ChunkRange | None) -> Hasher | None:
+        """What has seen every byte of the session, if this process has it; of `algorithm` if there is none yet. Raises
+        `RangeOutOfOrder`.
+        """
         start = upload.size
         if chunk is not None and chunk.first != start:
             raise RangeOutOfOrder(f"the chunk begins at byte {chunk.first}, the session ends at byte {start}", start)
         kept = self._hashers.pop(session.key, None)
-        if kept is not None and kept.offset == start:
-            return kept
-        return None if start else Hasher(session.algorithm)
+        if not start:
+            return Hasher(algorithm)
+        return kept if kept is not None and kept.offset == start else None
 
     async def _receive(
         self, session: Session, upload: Upload, hasher: Hasher | None, body: Body, chunk: ChunkRange | None

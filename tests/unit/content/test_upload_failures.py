@@ -77,7 +77,24 @@ async def test_a_commit_that_fails_shows_nothing_and_can_be_tried_again(
     assert (await backend.list("")).entries == ()
 
     backend.commit_error = None
-    await uploads.finish(session, _DIGEST, Poured())
+    await uploads.finish(session, _DIGEST, Poured(_DATA))
+    assert (await backend.get(keyspace.blob(_DIGEST))).data == _DATA
+
+
+@pytest.mark.parametrize("last", [b"", _DATA[5:]])
+async def test_the_request_whose_commit_fails_can_be_repeated_as_it_is(
+    backend: FailingBackend, uploads: UploadSessions, name: RepositoryName, last: bytes
+) -> None:
+    session = await uploads.begin(name)
+    await uploads.append(session, Poured(_DATA[: len(_DATA) - len(last)]))
+    backend.commit_error = Unavailable("the disk reports an error")
+
+    with pytest.raises(Unavailable):
+        await uploads.finish(session, _DIGEST, Poured(last))
+    assert await uploads.offset(session) == len(_DATA) - len(last)
+
+    backend.commit_error = None
+    await uploads.finish(session, _DIGEST, Poured(last))
     assert (await backend.get(keyspace.blob(_DIGEST))).data == _DATA
 
 
