@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -62,7 +62,8 @@ def stamp_of(stored: str) -> str:
 class Passwords:
     """Checks and makes hashes in a few threads; remembers right passwords for `remember` seconds.
 
-    At most `waiting` checks wait for a thread; whoever comes then is asked to come again.
+    At most `waiting` checks wait for a thread; whoever comes then is asked to come again. `shared` is a secret of all
+    processes that answer for the same users; without it of this process alone.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Passwords:
         remember: float = 300.0,
         waiting: int = 64,
         clock: Callable[[], float] = time.monotonic,
+        shared: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt")
         self._remember = remember
@@ -78,18 +80,20 @@ class Passwords:
         self._waiting = 0
         self._clock = clock
         self._key = secrets.token_bytes(32)
+        self._shared = shared
         self._right: OrderedDict[bytes, float] = OrderedDict()
         self._dummies: dict[int, str] = {}
 
     async def matches(self, name: str, password: str, stored: str | None, costs: Sequence[int]) -> bool:
         """True if the password is that of `stored`; for an unknown user (None) the same work comes to nothing.
 
-        `costs` are those of all users of the source. An unknown name always gets the same one of them, so that neither
-        a quick nor a slow answer says who exists. Raises `Throttled`.
+        `costs` are those of all users of the source. An unknown name gets the same one of them in every process
+        and always, so that neither a quick nor a slow answer says who exists. Raises `Throttled`.
         """
         if stored is not None and self.knows(name, password, stored):
             return True
-        against = stored or self._dummy(self._cost_for(name, costs))
+        cost = await self._cost_for(name, costs)  # for a known one, too: whatever that asks, it asks of all
+        against = stored or self._dummy(cost)
         right = await self._in_thread(_check, password, against) and stored is not None
         if right:
             self._keep(self._memory_key(name, password, against))
@@ -126,11 +130,13 @@ class Passwords:
         finally:
             self._waiting -= 1
 
-    def _cost_for(self, name: str, costs: Sequence[int]) -> int:
+    async def _cost_for(self, name: str, costs: Sequence[int]) -> int:
+        key = self._key if self._shared is None else await self._shared()
         if not costs:
             return _USUAL_COST
-        number = int.from_bytes(hmac.digest(self._key, name.encode("utf-8", "replace"), hashlib.sha256)[:8], "big")
-        return sorted(costs)[number % len(costs)]
+        number = int.from_bytes(hmac.digest(key, name.encode("utf-8", "replace"), hashlib.sha256)[:8], "big")
+        # not the remainder: one user more would give all unknown names another cost, and that would tell them apart
+        return sorted(costs)[number * len(costs) >> 64]
 
     def _dummy(self, cost: int) -> str:
         if cost not in self._dummies:

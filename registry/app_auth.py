@@ -33,6 +33,7 @@ from auth.policy_source import PolicySource, RulesFile
 from auth.refresh_tokens import RefreshTokens
 from auth.remote_keys import RemoteKeys
 from auth.service import TokenService
+from auth.shared_key import SharedKey
 from auth.throttle import Throttle
 from auth.token_uses import TokenUses
 from auth.users import LocalUser, LocalUsers
@@ -166,7 +167,7 @@ def build_auth(
     keys, throttle = build_keys(backend), auth.throttle
     authenticator = Authenticator(
         build_sources(auth, accounts),
-        Passwords(remember=auth.remember_password_seconds),
+        Passwords(remember=auth.remember_password_seconds, shared=SharedKey(backend, keyspace.AUTH)),
         Throttle(throttle.per_address, throttle.per_account, throttle.window_seconds),
         build_token_uses(backend),
     )

@@ -14,6 +14,7 @@ from auth.identity import ANONYMOUS, Credential, Identity, Kind
 from auth.keys import SigningKeys
 from auth.refresh_tokens import RefreshTokens
 from auth.secrets import Secret, Use
+from auth.shared_key import SharedKey
 from auth.token_uses import TokenUses
 from storage_backends.errors import StorageFull
 from storage_backends.memory import MemoryBackend
@@ -278,3 +279,13 @@ async def test_the_last_use_is_written_now_and_then_and_never_in_the_way(
     monkeypatch.setattr(backend, "put", full)
     await uses.note("other")
     assert "cannot be kept" in caplog.text
+
+
+async def test_the_shared_key_is_made_once_and_the_same_everywhere(backend: MemoryBackend) -> None:
+    keys = [SharedKey(backend, "auth/") for _ in range(8)]
+
+    found = await asyncio.gather(*(key() for key in keys))
+
+    assert len(set(found)) == 1
+    assert len(found[0]) == 32
+    assert await SharedKey(MemoryBackend(), "auth/")() != found[0]

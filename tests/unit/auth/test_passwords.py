@@ -93,6 +93,17 @@ async def test_unknown_names_have_costs_of_the_known_and_each_name_always_the_sa
     assert set(worked) == {4, 5}
 
 
+async def test_one_user_more_gives_few_unknown_names_another_cost(passwords: Passwords, worked: list[int]) -> None:
+    names = [f"nobody{number}" for number in range(60)]
+    for costs in ([4] * 20 + [5] * 20, [4] * 20 + [5] * 21):
+        for name in names:
+            await passwords.matches(name, "secret", None, costs)
+
+    changed = sum(before != after for before, after in zip(worked[:60], worked[60:], strict=True))
+    assert set(worked) == {4, 5}
+    assert changed <= 6
+
+
 async def test_a_remembered_password_costs_no_bcrypt_and_any_other_costs_one(
     passwords: Passwords, worked: list[int]
 ) -> None:
