@@ -113,6 +113,8 @@ class Gate:
             needs.append(Need(Action.PULL, source))  # the rules allow to mount, the token does not: it needs both
         elif caller.may(need.action, need.name):
             return
+        elif source is not None and caller.is_anonymous:
+            needs.append(Need(Action.PULL, source))  # it may be theirs once they have logged in; the client named it
         raise self._refusal(request, caller, needs, by_rules=need.action not in caller.allowed(need.name))
 
     def _decide_on_everything(self, caller: Caller, action: Action) -> None:

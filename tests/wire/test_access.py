@@ -304,6 +304,20 @@ def test_the_audit_log_has_the_name_of_a_login_that_has_ended(tmp_path: Path) ->
     ]
 
 
+def test_whoever_mounts_without_a_login_is_told_to_ask_for_both_repositories(tmp_path: Path) -> None:
+    open_to_all = '    - {who: anonymous, repositories: "inbox/**", actions: [pull, push]}\n'
+    with guarded(tmp_path, AUTH + RULES + open_to_all, users={}) as closed:
+
+        def mount(target: str, source: str) -> httpx.Response:
+            query = {"mount": f"sha256:{'0' * 64}", "from": source}
+            return httpx.post(f"{closed.server.url}/v2/{target}/blobs/uploads/", params=query, trust_env=False)
+
+        for source in ("public/base", "team/base"):
+            asked = f'scope="repository:team/app:pull,push repository:{source}:pull"'
+            assert asked in mount("team/app", source).headers["www-authenticate"]
+        assert mount("inbox/x", "team/base").status_code == 202, "whoever needs no login for it is not asked for one"
+
+
 def test_the_realm_is_the_address_by_which_the_client_reached_the_proxy(tmp_path: Path) -> None:
     settings = AUTH + RULES + "http: {trusted_proxies: [127.0.0.1]}\n"
     with guarded(tmp_path, settings, users={}) as closed:
