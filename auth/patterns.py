@@ -13,6 +13,8 @@ from auth.errors import ScopeInvalid
 
 _TOKEN = re.compile(r"\*\*|\*|\?|\{[a-z0-9_]+\}|[^*?{}]+|.", re.DOTALL)
 _COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_IN_NO_NAME = re.compile(r"[^a-z0-9._/*-]|(?:^|(?<=/))[._-]|[._-](?=/|$)|(?<![._-])(?!(?:\.|__?|-+)(?![._-]))[._-]+")
+"""What the grammar of names (distribution-spec, "Pulling manifests") has not; `*` stands for what can be anything."""
 _GLOBS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -24,6 +26,36 @@ def check_pattern(pattern: str) -> str:
         if part in "{}" or any(character in part for character in " \t\r\n:,[]()|^$\\"):
             raise ScopeInvalid(f"{pattern!r}: {part!r} has no meaning here; a pattern has *, **, ? and {{user}}")
     return pattern
+
+
+def check_repositories(pattern: str, *placeholders: str) -> str:
+    """The pattern as it is. Raises `ScopeInvalid` also if it fits no repository's name, or has another `{word}` than
+    the `placeholders`: a rule that is about nothing would deny nothing.
+    """
+    tokens = _tokens(check_pattern(pattern))
+    for token in tokens:
+        if token.startswith("{") and token[1:-1] not in placeholders:
+            meant = " or ".join(f"{{{word}}}" for word in placeholders)
+            raise ScopeInvalid(f"{pattern!r}: {token} stands for nothing here; write {meant or '*, ** or ?'}")
+    flat = "".join("*" if token in _GLOBS or token.startswith("{") else token for token in tokens)
+    if found := _IN_NO_NAME.search(flat):
+        raise ScopeInvalid(
+            f"{pattern!r} fits no repository: {found[0]!r} is in no name; names are lower-case letters and digits,"
+            " with one of . _ __ - between them"
+        )
+    return pattern
+
+
+def check_tags(pattern: str) -> str:
+    """The pattern as it is. Raises `ScopeInvalid` also if it fits no tag."""
+    if found := re.search(r"[^A-Za-z0-9_.*?-]", check_pattern(pattern)):
+        raise ScopeInvalid(f"{pattern!r} fits no tag: {found[0]!r} is in none")
+    return pattern
+
+
+def is_namespace(user: str) -> bool:
+    """True if `{user}` can stand for this name in the name of a repository."""
+    return not set(user) & set("/*") and _IN_NO_NAME.search(user) is None
 
 
 def matches(pattern: str, name: str, values: Mapping[str, str] | None = None) -> bool:

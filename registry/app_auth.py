@@ -27,7 +27,7 @@ from auth.jwks import JwksCache, KeySource
 from auth.keys import SigningKeys
 from auth.ldap_directory import LdapDirectory, LdapOptions
 from auth.passwords import Passwords, check_hash
-from auth.patterns import check_pattern
+from auth.patterns import check_repositories, check_tags
 from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject
 from auth.policy_source import PolicySource, RulesFile
 from auth.refresh_tokens import RefreshTokens
@@ -103,8 +103,11 @@ def auth_problems(settings: Settings) -> Iterator[Problem]:
     for number, rule in enumerate(access.rules or ()):
         yield from _problem(("access", "rules", number), partial(_rule, rule, ""))
     for number, entry in enumerate(access.immutable_tags):
-        for pattern in (*entry.repositories, *entry.tags):
-            yield from _problem(("access", "immutable_tags", number), partial(check_pattern, pattern))
+        here = ("access", "immutable_tags", number)
+        for pattern in entry.repositories:
+            yield from _problem(here, partial(check_repositories, pattern))
+        for pattern in entry.tags:
+            yield from _problem(here, partial(check_tags, pattern))
     for number, user in enumerate(settings.auth.users):
         stored = user.password_hash.get_secret_value()
         yield from _problem(("auth", "users", number, "password_hash"), partial(check_hash, stored))
@@ -246,7 +249,7 @@ def _problem(path: Location, build: Callable[[], object]) -> Iterator[Problem]:
 def _rule(rule: RuleSettings, where: str) -> Rule:
     return Rule(
         tuple(Subject.parse(text) for text in rule.who),
-        tuple(check_pattern(text) for text in rule.repositories),
+        tuple(check_repositories(text, "user") for text in rule.repositories),
         parse_actions(rule.actions),
         rule.effect == "deny",
         where,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from auth.errors import ScopeInvalid
-from auth.patterns import check_pattern
+from auth.patterns import check_repositories
 from config.checks import Problem
 from config.mirror import MirrorSourceSettings
 from config.settings import Settings
@@ -70,7 +70,7 @@ def _source_problems(settings: Settings, source: MirrorSourceSettings, number: i
     for member, patterns in (("allow", source.allow), ("deny", source.deny)):
         for pattern in patterns:
             try:
-                check_pattern(pattern)
+                check_repositories(pattern)
             except ScopeInvalid as error:
                 yield Problem((*here, member), str(error))
 

@@ -41,11 +41,14 @@ def add(
     password = ask_password(password_stdin)
 
     async def work(settings: "Settings", backend: "StorageBackend") -> None:
-        from registry.app_auth import build_accounts  # noqa: PLC0415  # start-up time
+        from auth.patterns import is_namespace  # noqa: PLC0415  # start-up time
+        from registry.app_auth import build_accounts  # noqa: PLC0415
 
         await build_accounts(backend).add_user(name, await _hash(password), tuple(group or ()))
         if not settings.auth.is_on:
             output.note("note: nobody is asked to log in yet; set auth.enabled: true (CARGOHOLD_AUTH__ENABLED=true)")
+        if not is_namespace(name):
+            output.note(f"note: no repository's name can have {name} in it: rules with {{user}} do not cover this user")
 
     with_storage(config, root, work)
     output.result(f"user {name} was made")

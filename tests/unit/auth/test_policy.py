@@ -1,13 +1,25 @@
 """Rules allow what they say, deny what they say, and nothing else."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.access import EVERYTHING, NONE, Action, Grant, ResourceScope, parse_actions, parse_scopes, print_actions
+from auth.access import (
+    EVERYTHING,
+    NONE,
+    Action,
+    Grant,
+    ResourceScope,
+    is_repository_name,
+    parse_actions,
+    parse_scopes,
+    print_actions,
+)
 from auth.errors import ScopeInvalid
 from auth.identity import ANONYMOUS, Credential, Identity, Kind
-from auth.patterns import check_pattern, fixed_beginning, matches
+from auth.patterns import check_pattern, check_repositories, check_tags, fixed_beginning, is_namespace, matches
 from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject, effective_groups
 
 PULL, PUSH, DELETE, ADMIN = Action.PULL, Action.PUSH, Action.DELETE, Action.ADMIN
@@ -64,6 +76,77 @@ def test_a_user_whose_name_is_more_than_a_part_of_a_name_has_no_namespace(user: 
 def test_what_only_looks_like_a_pattern_is_refused(text: str) -> None:
     with pytest.raises(ScopeInvalid):
         check_pattern(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**",
+        "*",
+        "?",
+        "private/**",
+        "{user}/**",
+        "users/{user}/*",
+        "a.b_c__d---e/**",
+        "a*/**/b?c",
+        "**.x",
+        "a__*",
+        "x-{user}",
+        "docker.io/a",
+        "*.*",
+    ],
+)
+def test_a_pattern_of_repositories_may_be_any_that_fits_one(text: str) -> None:
+    assert check_repositories(text, "user") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Private/**", "'P'"),
+        ("team/App", "'A'"),
+        ("a@b", "'@'"),
+        ("\u00e4/**", "'\u00e4'"),
+        (".hidden/**", "'.'"),
+        ("a/_b", "'_'"),
+        ("a-/b", "'-'"),
+        ("a..b", "'..'"),
+        ("a___b/*", "'___'"),
+        ("a.-b", "'.-'"),
+        ("*/a.", "'.'"),
+        ("private/{usr}/**", "{usr} stands for nothing here; write {user}"),
+    ],
+)
+def test_a_pattern_that_fits_no_repository_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ScopeInvalid, match=re.escape(says)):
+        check_repositories(text, "user")
+
+
+def test_where_nobody_is_meant_there_is_no_placeholder() -> None:
+    with pytest.raises(ScopeInvalid, match="write \\*, \\*\\* or"):
+        check_repositories("{user}/**")
+
+
+@given(st.text("aA.-_/*?", min_size=1, max_size=6), st.from_regex(r"[ab][ab/._-]{0,6}", fullmatch=True))
+def test_what_is_refused_fits_no_name(pattern: str, name: str) -> None:
+    if is_repository_name(name) and matches(pattern, name):
+        assert check_repositories(pattern) == pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"), [("v*", True), ("V1.?-_x", True), ("{user}", False), ("a/b", False), ("**", True), ("v+", False)]
+)
+def test_a_pattern_of_tags_fits_some(text: str, fits: bool) -> None:
+    if fits:
+        assert check_tags(text) == text
+    else:
+        with pytest.raises(ScopeInvalid):
+            check_tags(text)
+
+
+@pytest.mark.parametrize(("user", "has"), [("alice", True), ("a.b-c", True), ("Alice", False), ("a@b", False)])
+def test_a_user_has_a_namespace_if_a_repository_can_have_the_name(user: str, has: bool) -> None:
+    assert is_namespace(user) is has
 
 
 @given(st.text("ab/*?", min_size=1, max_size=8), st.text("ab/", max_size=8))

@@ -58,6 +58,16 @@ def test_who_makes_a_user_that_nobody_asks_for_is_told_so(cargohold: Cargohold) 
     assert "CARGOHOLD_AUTH__ENABLED=true" in cargohold("user", "add", "alice", "--password-stdin").err
 
 
+@pytest.mark.usefixtures("typed")
+@pytest.mark.parametrize(("name", "is_noted"), [("Alice", True), ("alice@example.com", True), ("alice.b", False)])
+def test_who_makes_a_user_without_a_namespace_is_told_so(
+    cargohold: Cargohold, config: Path, name: str, is_noted: bool
+) -> None:
+    assert (
+        "rules with {user} do not cover" in cargohold("user", "add", name, "--password-stdin", "-c", config).err
+    ) is is_noted
+
+
 def test_without_a_terminal_the_password_has_to_be_piped_in(
     cargohold: Cargohold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +164,14 @@ def test_an_action_that_there_is_not_is_refused(cargohold: Cargohold, config: Pa
             "auth: {enabled: true}\naccess:\n  rules:\n    - {who: anonymous, repositories: a, actions: fly}\n",
             "c.yml:4:7",
         ),
+        (
+            "auth: {enabled: true}\naccess:\n  rules:\n"
+            "    - {who: authenticated, repositories: '**', actions: '*'}\n"
+            "    - {who: authenticated, repositories: 'Private/**', actions: '*', effect: deny}\n",
+            "c.yml:5:7",
+        ),
+        ("auth: {enabled: true}\naccess:\n  immutable_tags:\n    - {repositories: 'Prod/**', tags: v1}\n", ":4:7"),
+        ("auth: {enabled: true}\naccess:\n  immutable_tags:\n    - {tags: 'v1/*'}\n", ":4:7"),
         ("access:\n  rules: []\n", "c.yml:2:10"),
         ("auth:\n  users:\n    - {name: a, password_hash: secret}\n", "c.yml:3:32"),
         ("auth:\n  ldap: {url: 'http://x', user_base: x}\n", "c.yml:2:15"),
