@@ -133,6 +133,11 @@ class Authenticator:
             case _:
                 return False
 
+    async def note_use(self, identity: Identity) -> None:
+        """Somebody has come back by what was made from this identity's credential."""
+        if identity.credential.kind == "token":
+            await self._uses.note(identity.credential.id)
+
     async def _is_remembered(self, name: str, password: str) -> bool:
         """True if this was right a moment ago: it costs nothing then."""
         user = await self._sources.users.find(name)

@@ -77,6 +77,7 @@ class TokenService:
             unknown = f"login {secret.id}" if secret is not None else ""
             claimed = unknown if login is None else str(login.identity)
             raise Unauthenticated("the refresh token is not valid any more; log in again", "invalid_token", claimed)
+        await self._authenticator.note_use(identity)
         return Login(login.id, identity, login.service, login.client_id, login.created, login.expires)
 
     async def grant(self, identity: Identity, request: TokenRequest, login: str = "") -> GrantedToken:

@@ -433,3 +433,15 @@ async def test_a_login_that_another_process_has_just_let_in_goes_on_here(world: 
     await world.accounts.state()
     assert (await world.guard.identify(header, HERE)).identity.name == "ci"
     other.passwords.close()
+
+
+async def test_a_login_that_is_resumed_is_a_use_of_the_access_token_it_came_from(world: World, stored: str) -> None:
+    token, secret = await world.accounts.add_token("ci", "", (Grant.parse("a:pull"),), 0)
+    other, uses = World(stored, storage=world.backend), TokenUses(world.backend, "auth/")
+    _, refresh = await bearer(other, await other.login("ci", secret.text), offline=True)
+    await uses.forget(token.id)
+
+    await world.service.resume(refresh, "here")
+
+    assert await uses.last(token.id) is not None
+    other.passwords.close()
