@@ -4,6 +4,7 @@ One small object for each, named by the hash of the secret: whoever reads the st
 when it is revoked, when its time is over, or when the credential that it came from no longer stands.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,6 @@ from auth.secrets import Secret, Use
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
-_SWEEP_SECONDS = 3600.0
 _PAGE = 500
 
 
@@ -41,11 +41,9 @@ class RefreshTokens:
         self._prefix = f"{prefix}logins/"
         self._lifetime = lifetime
         self._clock = clock
-        self._swept = float("-inf")
 
     async def issue(self, identity: Identity, service: str, client_id: str) -> tuple[str, Login]:
         """Begin a login; the first element of the result is the secret."""
-        await self._sweep_now_and_then()
         now = self._clock()
         secret = Secret.new(Use.REFRESH)
         login = Login(secret.id, identity, service, client_id[:200], now, now + self._lifetime)
@@ -77,15 +75,13 @@ class RefreshTokens:
             if login is not None and match(login):
                 await self._backend.delete(key)
                 ended.append(login)
+            await asyncio.sleep(0)  # a storage may answer without a pause: others get the event loop
         return ended
 
-    async def _sweep_now_and_then(self) -> None:
-        """Remove logins whose time is over, at most once an hour."""
+    async def sweep(self) -> int:
+        """Remove logins whose time is over; return how many. Reads all of them: not while somebody waits."""
         now = self._clock()
-        if now - self._swept < _SWEEP_SECONDS:
-            return
-        self._swept = now
-        await self.revoke(lambda login: login.expires <= now)
+        return len(await self.revoke(lambda login: login.expires <= now))
 
     async def _keys(self) -> AsyncIterator[str]:
         after, more = "", True

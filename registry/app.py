@@ -100,7 +100,7 @@ def build_app(settings: Settings, source: SettingsSource | None = None) -> ASGIA
     auth = _auth(settings, backend, policy, emit) if settings.auth.is_on else None
     registry = build_registry(settings, backend, policy)
     collector = OnDemand(backend, settings.cleanup.lease_seconds)
-    chores = _chores(settings, backend, registry, collector)
+    chores = [*_chores(settings, backend, registry, collector), *(auth.chores if auth is not None else ())]
     metrics = _metrics(settings)
     served: ServedRegistry = registry
     if settings.mirror.sources:
@@ -127,7 +127,7 @@ def build_token_app(settings: Settings, source: SettingsSource | None = None) ->
     policy = build_policy_source(settings, source, logins=True)  # that is what it is for
     auth = _auth(settings, backend, policy, build_audit_log(settings))
     metrics = _metrics(settings)
-    pages = _pages(backend, [*auth.routes, *_metrics_routes(settings, metrics)], ())
+    pages = _pages(backend, [*auth.routes, *_metrics_routes(settings, metrics)], auth.chores)
     return _witnessed(settings, pages, metrics)
 
 

@@ -4,7 +4,7 @@ Knows settings and constructors, as `app` does; holds no rule.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,10 +44,12 @@ from config.load import Loaded
 from config.positions import Location
 from config.settings import Settings
 from registry.content import keyspace
+from registry.ops.housekeeping import Chore
 from storage_backends.base import StorageBackend
 
 Where = Callable[[Location], str]
 _REMOTE_KEYS_FRESH_SECONDS = 60.0
+_SWEEP_SECONDS = 3600.0
 
 
 def _nowhere(_: Location) -> str:
@@ -91,10 +93,11 @@ def signature_of(file: Path) -> Signature:
 
 @dataclass(frozen=True, slots=True)
 class AuthParts:
-    """What authentication is made of; `routes` is the token service."""
+    """What authentication is made of; `routes` is the token service, `chores` what that does by itself."""
 
     guard: Guard
-    routes: list[Route]
+    routes: Sequence[Route] = ()
+    chores: Sequence[Chore] = ()
 
 
 def auth_problems(settings: Settings) -> Iterator[Problem]:
@@ -166,7 +169,7 @@ def build_auth(
     if auth.url:
         source = KeySource(auth.url, auth.url.rstrip("/") + JWKS_PATH)
         remote = RemoteKeys(JwksCache(source, _REMOTE_KEYS_FRESH_SECONDS))
-        return AuthParts(Guard(BearerVerifier(options, remote), policy, None, accounts), [])
+        return AuthParts(Guard(BearerVerifier(options, remote), policy, None, accounts))
     keys, throttle = build_keys(backend), auth.throttle
     authenticator = Authenticator(
         build_sources(auth, accounts),
@@ -174,9 +177,18 @@ def build_auth(
         Throttle(throttle.per_address, throttle.per_account, throttle.window_seconds),
         build_token_uses(backend),
     )
-    service = TokenService(authenticator, BearerMint(options, keys), build_refresh_tokens(settings, backend), policy)
+    logins = build_refresh_tokens(settings, backend)
+    service = TokenService(authenticator, BearerMint(options, keys), logins, policy)
     guard = Guard(BearerVerifier(options, keys), policy, authenticator, accounts)
-    return AuthParts(guard, TokenEndpoint(service, keys, address, emit).routes())
+    return AuthParts(guard, TokenEndpoint(service, keys, address, emit).routes(), [_sweeping(logins)])
+
+
+def _sweeping(logins: RefreshTokens) -> Chore:
+    async def sweep() -> str:
+        count = await logins.sweep()
+        return f"removed {count} logins whose time is over" if count else ""
+
+    return Chore("removing logins whose time is over", sweep, _SWEEP_SECONDS)
 
 
 def build_sources(auth: AuthSettings, accounts: Accounts) -> Sources:

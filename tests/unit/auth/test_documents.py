@@ -250,13 +250,39 @@ async def test_ending_a_login_leaves_the_others(backend: MemoryBackend, clock: C
     assert await tokens.find(second, "here") == two
 
 
-async def test_logins_that_are_over_are_swept_when_the_next_one_begins(backend: MemoryBackend, clock: Clock) -> None:
+async def test_logins_that_are_over_are_swept(backend: MemoryBackend, clock: Clock) -> None:
     tokens = RefreshTokens(backend, "auth/", 100, clock)
     await tokens.issue(ALICE, "here", "docker")
-    clock.now += 4000
-    await tokens.issue(ALICE, "here", "docker")
+    clock.now += 100
+    _, login = await tokens.issue(ALICE, "here", "docker")
+
+    assert await tokens.sweep() == 1
 
     assert len((await backend.list("auth/logins/")).entries) == 1
+    assert [one async for one in tokens.all()] == [login]
+
+
+async def test_a_login_waits_for_no_other_one(
+    backend: MemoryBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = RefreshTokens(backend, "auth/", 100, clock)
+    await tokens.issue(ALICE, "here", "docker")
+    clock.now += 10_000
+    monkeypatch.setattr(backend, "get", None)
+
+    await RefreshTokens(backend, "auth/", 100, clock).issue(ALICE, "here", "docker")
+
+
+async def test_others_get_on_while_logins_are_swept(backend: MemoryBackend, clock: Clock) -> None:
+    tokens = RefreshTokens(backend, "auth/", 100, clock)
+    for _ in range(3):
+        await tokens.issue(ALICE, "here", "docker")
+    clock.now += 100
+    sweeping = asyncio.create_task(tokens.sweep())
+    await asyncio.sleep(0)
+
+    assert not sweeping.done()
+    assert await sweeping == 3
 
 
 async def test_the_last_use_is_written_now_and_then_and_never_in_the_way(
