@@ -112,6 +112,8 @@ class StorageBackend(ABC):
     concurrency: int = 1
     """How many calls are worth making at the same time: one where each takes microseconds on the event loop, more where
     it is a round trip."""
+    lists_marks: bool = False
+    """Whether listings may still show what was deleted with `if_match`, although no other verb finds it."""
 
     @abstractmethod
     async def get(self, key: str) -> StoredObject:

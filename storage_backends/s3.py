@@ -36,6 +36,7 @@ class S3Backend(StorageBackend):
 
     def __init__(self, options: S3Options, scratch: str = "cargohold/v1/tmp", own: Sequence[str] = ("",)) -> None:
         self.concurrency = options.concurrency
+        self.lists_marks = not options.conditional_delete
         self._bucket = Bucket(options)
         self._scratch = scratch
         self._own = own

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from registry.content import keyspace
 from registry.content.names import is_component
-from registry.content.paging import Page
+from registry.content.paging import Page, keys
 from registry.content.side_by_side import batches, side_by_side
+from registry.content.walk import is_there
 from storage_backends.base import Listing, StorageBackend
 
 _LISTING = 1000
@@ -44,32 +45,45 @@ async def _walk(backend: StorageBackend, namespace: str, after: str, hint: int, 
     waiting: list[str] = []  # prefixes seen whose own repositories stand further down, innermost last
     async for names in batches(backend, _entries(backend, namespace, after, hint)):
         seen = [name for name in names if view.repository(name) or view.namespace(f"{name}/")]
-        found = await side_by_side(backend, functools.partial(_members, backend), seen)
+        found = await side_by_side(backend, functools.partial(_look, backend), seen)
         await asyncio.sleep(0)  # who may see little walks far: other requests get the event loop
-        for name, members in zip(seen, found, strict=True):
+        for name, place in zip(seen, found, strict=True):
             while waiting and waiting[-1] < name:
                 async for below in _walk(backend, waiting.pop(), after, hint, view):
                     yield below
-            if name > after and view.repository(name) and await _has_manifests(backend, name, members):
+            if name > after and view.repository(name) and place.has_manifests:
                 yield name
-            nested = members.more or any(not entry.startswith("_") for entry in members.entries)
-            if nested and view.namespace(f"{name}/"):
+            if place.is_namespace and view.namespace(f"{name}/"):
                 waiting.append(f"{name}/")
     while waiting:
         async for below in _walk(backend, waiting.pop(), after, hint, view):
             yield below
 
 
-async def _members(backend: StorageBackend, name: str) -> Listing:
-    return await backend.children(keyspace.repository(name), limit=_LISTING)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What lies where a name leads."""
+
+    has_manifests: bool
+    is_namespace: bool
+
+
+async def _look(backend: StorageBackend, name: str) -> _Place:
+    members = await backend.children(keyspace.repository(name), limit=_LISTING)
+    nested = members.more or any(not entry.startswith("_") for entry in members.entries)
+    return _Place(await _has_manifests(backend, name, members), nested)
 
 
 async def _has_manifests(backend: StorageBackend, name: str, members: Listing) -> bool:
-    if keyspace.MANIFESTS in members.entries or not members.more:
+    if keyspace.MANIFESTS not in members.entries and members.more:
+        # a thousand names that begin with a digit come before it
+        members = await backend.children(keyspace.repository(name), after=keyspace.MANIFESTS[:-1], limit=1)
+    if keyspace.MANIFESTS not in members.entries or not backend.lists_marks:
         return keyspace.MANIFESTS in members.entries
-    # a thousand names that begin with a digit come before it
-    behind = await backend.children(keyspace.repository(name), after=keyspace.MANIFESTS[:-1], limit=1)
-    return keyspace.MANIFESTS in behind.entries
+    async for key in keys(backend, keyspace.manifests(name)):
+        if await is_there(backend, key):
+            return True
+    return False
 
 
 async def _entries(backend: StorageBackend, namespace: str, after: str, hint: int) -> AsyncIterator[str]:

@@ -16,6 +16,7 @@ from config.settings import Settings
 from config.storage import S3Settings, StorageSettings
 from registry.app_storage import build_backend
 from registry.content import keyspace
+from registry.content.repository import Registry, Rules
 from storage_backends.errors import (
     AlreadyExists,
     Misconfigured,
@@ -34,6 +35,7 @@ from tests.buckets.faults import Answer, Before, CutAnswer, CutRequest, Fault, H
 from tests.buckets.proxy import Proxy
 from tests.contract.storage_contract import read
 from tests.live_server import live_server
+from tests.unit.cleanup.pushing import APP, OTHER, push
 
 pytestmark = pytest.mark.anyio
 _MIB = 1024 * 1024
@@ -370,6 +372,17 @@ class TestWithoutConditionalDeletes:
         with pytest.raises(AlreadyExists):
             await backend.put("k", b"four", if_absent=True)
         assert (await backend.get("k")).data == b"three"
+
+    async def test_a_repository_from_which_everything_was_deleted_is_not_listed(self, backend: S3Backend) -> None:
+        registry = Registry(backend, Rules())
+        digest = await push(registry, "latest", b"a layer")
+        await push(registry, "latest", b"a layer", name=OTHER)
+        await registry.delete_manifest(APP, digest)
+        assert (await backend.list(keyspace.manifests(APP))).entries, "a mark in the place of the tag"
+
+        assert (await registry.repositories("", 10)).names == (OTHER,)
+        await push(registry, "latest", b"a layer")
+        assert (await registry.repositories("", 10)).names == (OTHER, APP)
 
     async def test_a_put_at_the_same_moment_stays(self, backend: S3Backend, proxy: Proxy, options: S3Options) -> None:
         await backend.put("k", b"old")
