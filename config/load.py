@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from config.checks import Problem, problems
-from config.names import ENVIRONMENT_PREFIX, SettingPath, dotted, nearest, setting_paths, variable
+from config.names import ENVIRONMENT_PREFIX, SettingPath, dotted, holds_secret, nearest, setting_paths, variable
 from config.positions import Document, Location, YamlError
 from config.settings import Settings
 
@@ -189,7 +189,15 @@ def _mistake(detail: "ErrorDetails", layer: _Layer) -> Mistake:
     if detail["type"] == "model_type":
         return Mistake(layer.where(path, False), f"{name}: is a section, its settings stand indented below it")
     reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return Mistake(layer.where(path, False), f"{name}: {reason} (found {detail['input']!r})")
+    return Mistake(layer.where(path, False), f"{name}: {reason}{_found(detail)}")
+
+
+def _found(detail: "ErrorDetails") -> str:
+    """What was written instead, unless it is a secret or may have one in it."""
+    value = detail["input"]
+    if isinstance(value, dict) or holds_secret(_names(detail["loc"])):
+        return ""
+    return f" (found {value!r})"
 
 
 def _origin(loaded: Loaded, path: Location) -> str:

@@ -1,8 +1,9 @@
 """The names of all settings, as `server.listen` and as `CARGOHOLD_SERVER__LISTEN`, and the nearest to a wrong one."""
 
 from collections.abc import Iterator
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from config.settings import Settings
 
@@ -18,6 +19,29 @@ def setting_paths(model: type[BaseModel] = Settings, above: SettingPath = ()) ->
             yield from setting_paths(kind, (*above, name))
         else:
             yield (*above, name)
+
+
+def holds_secret(path: SettingPath) -> bool:
+    """True if the setting or section at `path` is a secret, or has one in it. Numbers of entries are not in `path`."""
+    kind: Any = Settings
+    for name in path:
+        kind = next(
+            (model.model_fields[name].annotation for model in _models(kind) if name in model.model_fields), None
+        )
+    return _is_secret(kind)
+
+
+def _models(kind: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a type is, or is made of."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for part in get_args(kind):
+        yield from _models(part)
+
+
+def _is_secret(kind: Any) -> bool:
+    inside = (field.annotation for model in _models(kind) for field in model.model_fields.values())
+    return kind is SecretStr or any(map(_is_secret, inside))
 
 
 def dotted(path: SettingPath) -> str:

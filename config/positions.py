@@ -35,7 +35,9 @@ class Document:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise YamlError(f"this is not YAML: {error.problem or error.context}", line, column) from error
+            raise YamlError(f"this is not YAML: {_problem(error)}", line, column) from error
+        except RecursionError as error:
+            raise YamlError("this goes too deep for a settings file", self._loader.line + 1) from error
         except yaml.YAMLError as error:
             raise YamlError(f"this is not YAML: {error}") from error
 
@@ -70,6 +72,14 @@ class Document:
             self._keys[(*path, key.value)] = _start(key)
             found[key.value] = self._value(value, (*path, key.value))
         return found
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What YAML says, without what it quotes where that may be a secret: a password that begins with `*`."""
+    problem = error.problem or error.context or ""
+    if any(word in problem for word in ("alias", "anchor", "tag")):
+        return f"{problem.partition(' ' + chr(39))[0]}; put a value that begins with *, & or ! in quotes"
+    return problem
 
 
 def _start(node: yaml.Node) -> tuple[int, int]:

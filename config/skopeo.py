@@ -99,6 +99,9 @@ def _hosts(file: Path) -> dict[str, _Host]:
         raise ConfigError(Mistake(str(file), f"cannot be read: {error.strerror}")) from error
     except UnicodeDecodeError as error:
         raise ConfigError(Mistake(str(file), "is not UTF-8 text")) from error
+    except yaml.MarkedYAMLError as error:  # whose text quotes the line, and that may be one with a password
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(Mistake(f"{file}{line}", f"is not YAML: {error.problem}")) from error
     except yaml.YAMLError as error:
         raise ConfigError(Mistake(str(file), f"is not YAML: {error}")) from error
     except RecursionError as error:

@@ -100,6 +100,15 @@ def test_a_file_of_skopeo_that_means_nothing_is_refused_with_the_place(tmp_path:
         gather(Settings(), (), tmp_path / "sync.yml", Choice())
 
 
+def test_a_mistake_in_a_file_of_skopeo_tells_no_password(tmp_path: Path) -> None:
+    (tmp_path / "sync.yml").write_text("x.io:\n  credentials: {password: 'secret' : }\n")
+
+    with pytest.raises(Failure, match=r"sync\.yml:2: is not YAML") as refused:
+        gather(Settings(), (), tmp_path / "sync.yml", Choice())
+
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -226,3 +226,35 @@ class TestMistakesElsewhere:
         [mistake] = mistakes(None, Flag("--listen", ("server", "listen"), "5000"))
 
         assert mistake.startswith("--listen: server.listen: write HOST:PORT")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("auth: {ldap: {bind_password: 4711081500}}", "auth.ldap.bind_password: should be a valid string"),
+        ("storage: {s3: {secret_access_key: 4711081500}}", "storage.s3.secret_access_key: should be a valid string"),
+        ("auth: {ldap: {bind_password: [4711081500]}}", "auth.ldap.bind_password: should be a valid string"),
+        ("auth: {users: [{name: a, password_hash: 4711081500}]}", "auth.users.0.password_hash: should be a valid"),
+        ("auth: {users: [{password_hash: '4711081500'}]}", "auth.users.0.name: Field required"),
+        ("auth: {users: 'a:4711081500'}", "auth.users: should be a valid tuple"),
+        ("upstreams: {name: a, password: '4711081500'}", "upstreams: should be a valid tuple"),
+        ("upstreams: [{name: a, url: a, password: 4711081500}]", "upstreams.0.password: should be a valid string"),
+        ("auth: {ldap: {bind_password: *4711081500}}", "this is not YAML: found undefined alias; put a value"),
+        (
+            "auth:\n  ldap:\n    bind_password: !4711081500",
+            "this is not YAML: could not determine a constructor for the tag;",
+        ),
+    ],
+)
+def test_a_mistake_tells_no_secret(tmp_path: Path, text: str, says: str) -> None:
+    [found] = mistakes(written(tmp_path, text))
+
+    assert says in found
+    assert "47110" not in found
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 5000 + "}" * 5000])
+def test_a_file_that_goes_too_deep_is_a_mistake(tmp_path: Path, text: str) -> None:
+    [found] = mistakes(written(tmp_path, f"server: {{}}\nlog: {text}\n"))
+
+    assert "cargohold.yml:2:1: this goes too deep" in found
