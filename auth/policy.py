@@ -5,7 +5,7 @@ everybody may. A robot has what its own scope says and what rules that name it s
 the user has, as far as its scope goes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -204,12 +204,6 @@ DEFAULT_RULES = (Rule((Subject("authenticated"),), ("**",), EVERYTHING - {Action
 """Without any rule: whoever has logged in as a user may do everything but administer."""
 OPEN_RULES = (Rule((Subject("anonymous"),), ("**",), EVERYTHING, where="no login is asked for"),)
 """Without authentication."""
-
-
-def effective_groups(policy: Policy, identity: Identity) -> Sequence[str]:
-    """The groups that count for somebody, in order."""
-    listed = [name for name, members in policy.groups.items() if identity.name in members]
-    return sorted({*identity.groups, *listed}) if identity.kind is Kind.USER else []
 
 
 def _meant(rule: Rule) -> Actions:

@@ -1,4 +1,4 @@
-"""`python -m registry.collect`: where a server collects garbage, scrubs and synchronises. Not for people."""
+"""`python -m registry.collect`: where a server collects garbage, retains, scrubs and synchronises. Not for people."""
 
 from registry.app_cleanup import run_child
 from registry.app_sync import synchronise_as_set

@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Signature = tuple[int, int, int, int, int]
@@ -27,9 +26,8 @@ def signature(status: os.stat_result) -> Signature:
 class SettledCache(Generic[T]):
     """Values by path, the most recently used ones, of a total weight of at most `capacity`."""
 
-    def __init__(self, capacity: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._clock = clock
         self._weight = 0
         self._entries: OrderedDict[str, tuple[Signature, T, int]] = OrderedDict()
         self._lock = threading.Lock()
@@ -43,7 +41,7 @@ class SettledCache(Generic[T]):
 
     def keep(self, path: str, status: os.stat_result, value: T, weight: int) -> None:
         """Remember what was read from `path`, whose status was taken before reading. Ignored if it changed of late."""
-        if self._clock() - max(status.st_mtime, status.st_ctime) < _SETTLED_SECONDS or weight > self._capacity:
+        if time.time() - max(status.st_mtime, status.st_ctime) < _SETTLED_SECONDS or weight > self._capacity:
             return
         with self._lock:
             old = self._entries.pop(path, None)

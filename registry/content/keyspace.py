@@ -10,7 +10,7 @@ docker/registry/v2/                                   as Docker's distribution l
             ├── current/link                          what the tag names now
             └── index/<alg>/<hex>/link                what the tag has ever named
 cargohold/v1/                                         ours, beside it
-├── tmp/                                              the filesystem backend's scratch
+├── tmp/                                              what is written before it has its place, and clocks
 ├── auth/…                                            signing keys, accounts, logins: `auth` lays them out; owner only
 ├── uploads/<session>.<repository's hash>             bytes of an upload that is under way
 ├── fetching/<alg>:<hex>                              who fetches a blob from elsewhere at this moment

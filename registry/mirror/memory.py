@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -11,10 +11,9 @@ V = TypeVar("V")
 class Memory(Generic[V]):
     """Up to `most` values, each for `seconds` at most; the oldest goes first."""
 
-    def __init__(self, seconds: float, most: int = 10_000, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, most: int = 10_000) -> None:
         self._seconds = seconds
         self._most = most
-        self._clock = clock
         self._values: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()
 
     def get(self, key: Hashable) -> V | None:
@@ -22,7 +21,7 @@ class Memory(Generic[V]):
         found = self._values.get(key)
         if found is None:
             return None
-        if self._clock() >= found[0]:
+        if time.monotonic() >= found[0]:
             del self._values[key]
             return None
         return found[1]
@@ -30,6 +29,6 @@ class Memory(Generic[V]):
     def keep(self, key: Hashable, value: V) -> None:
         """Remember a value from now on."""
         self._values.pop(key, None)
-        self._values[key] = (self._clock() + self._seconds, value)
+        self._values[key] = (time.monotonic() + self._seconds, value)
         if len(self._values) > self._most:
             self._values.popitem(last=False)

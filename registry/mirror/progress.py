@@ -99,7 +99,6 @@ class Tally:
     blobs_mounted: int = 0
     size_copied: int = 0
     manifests_copied: int = 0
-    size_of_manifests: int = 0
     size_moved: int = 0
     failed: list[ImageFailed] = field(default_factory=list)
 
@@ -121,7 +120,6 @@ class Tally:
                 self.size_copied += event.size if event.how == "copied" else 0
             case ManifestDone():
                 self.manifests_copied += event.how == "copied"
-                self.size_of_manifests += event.size if event.how == "copied" else 0
             case ImageDone():
                 self.images_done += 1
             case ImageFailed():

@@ -34,12 +34,12 @@ _CATALOG: Scope = ("registry:catalog:*",)
 
 
 class Upstream:
-    """One registry. To be closed, or used as a context. `client` replaces the HTTP client, for tests."""
+    """One registry. To be closed, or used as a context."""
 
-    def __init__(self, options: UpstreamOptions, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, options: UpstreamOptions) -> None:
         self.endpoint = options.endpoint
         self._max_manifest = options.max_manifest_bytes
-        self._http = UpstreamHttp(options, client)
+        self._http = UpstreamHttp(options)
         self._uploads = BlobUpload(self._http, options.chunk_bytes)
         self._referrers = UpstreamReferrers(self._http, self._get, self._put, asyncio.Lock())
 

@@ -36,11 +36,11 @@ T = TypeVar("T")
 class UpstreamHttp:
     """Requests to one registry. To be closed."""
 
-    def __init__(self, options: UpstreamOptions, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, options: UpstreamOptions) -> None:
         self.endpoint = options.endpoint
         self.patience = options.patience
         self._root = httpx.URL(options.endpoint.url)
-        self._client = client or new_client(options)
+        self._client = new_client(options)
         self._auth = UpstreamAuth(options.endpoint, options.credentials, self._get_token)
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-"""What an operator sees: health and the access log."""
+"""What an operator sees (health, access log, audit log, metrics), and what a server does by itself."""

@@ -5,7 +5,6 @@ can end a line or forge a field.
 """
 
 import time
-from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 
 from auth.events import AuditEvent
@@ -18,15 +17,14 @@ _LONGEST = 512
 class AuditLog:
     """Writes events down as they come."""
 
-    def __init__(self, lines: LineWriter, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, lines: LineWriter) -> None:
         self._lines = lines
-        self._clock = clock
         self._second = -1
         self._stamp = ""
 
     def __call__(self, event: AuditEvent) -> None:
         """Write an event. Empty fields are left out."""
-        now = self._clock()
+        now = time.time()
         second = int(now)
         if second != self._second:
             self._second = second

@@ -17,21 +17,20 @@ _REMEMBERED_SECONDS = 2.0
 class Readiness:
     """The result of a check that raises if something is wrong, at most as old as `_REMEMBERED_SECONDS`."""
 
-    def __init__(self, check: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, check: Callable[[], Awaitable[None]]) -> None:
         self._check = check
-        self._clock = clock
         self._until = float("-inf")
         self._problem: str | None = None
 
     async def problem(self) -> str | None:
         """What keeps the registry from serving; None if nothing does."""
-        if self._clock() >= self._until:
+        if time.monotonic() >= self._until:
             try:
                 await self._check()
                 self._problem = None
             except Exception as error:  # whatever it is, it is the answer
                 self._problem = str(error) or type(error).__name__
-            self._until = self._clock() + _REMEMBERED_SECONDS
+            self._until = time.monotonic() + _REMEMBERED_SECONDS
         return self._problem
 
 

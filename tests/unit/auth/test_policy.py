@@ -20,7 +20,7 @@ from auth.access import (
 from auth.errors import ScopeInvalid
 from auth.identity import ANONYMOUS, Credential, Identity, Kind
 from auth.patterns import check_pattern, check_repositories, check_tags, fixed_beginning, is_namespace, matches
-from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject, effective_groups
+from auth.policy import DEFAULT_RULES, OPEN_RULES, ImmutableTags, Policy, Rule, Subject
 
 PULL, PUSH, DELETE, ADMIN = Action.PULL, Action.PUSH, Action.DELETE, Action.ADMIN
 ALICE, BOB = Identity(Kind.USER, "alice", frozenset({"dev"})), Identity(Kind.USER, "bob")
@@ -262,11 +262,11 @@ def test_a_robot_has_its_scope_and_what_rules_name_it_for() -> None:
 
 
 def test_groups_of_the_settings_are_users_only() -> None:
-    policy = Policy((), {"dev": frozenset({"alice", "ci"}), "ops": frozenset({"bob"})})
+    policy = Policy((rule("group:dev", "**", "pull"),), {"dev": frozenset({"alice", "ci"}), "ops": frozenset({"bob"})})
 
-    assert effective_groups(policy, ALICE) == ["dev"]
-    assert effective_groups(policy, BOB) == ["ops"]
-    assert effective_groups(policy, robot("a:pull")) == []
+    assert policy.decide(ALICE, "a") == {PULL}
+    assert policy.decide(BOB, "a") == NONE
+    assert policy.decide(robot("b:push"), "a") == NONE
 
 
 @given(

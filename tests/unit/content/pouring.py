@@ -1,7 +1,6 @@
 """Request bodies for tests: bytes that pour themselves, whole, cut off, or held up until the test lets them go on."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 
 from registry.content.bodies import Write
 from registry.content.errors import UploadInterrupted
@@ -40,19 +39,4 @@ class HeldUp:
         await self.go_on.wait()
         for block in self._blocks[1:]:
             write(memoryview(block))
-        return sum(map(len, self._blocks))
-
-
-class Interfering:
-    """A body during whose pouring the test does something else."""
-
-    def __init__(self, blocks: Sequence[bytes], between: Callable[[], None]) -> None:
-        self._blocks = blocks
-        self._between = between
-
-    async def pump(self, write: Write) -> int:
-        """See `Body`."""
-        for block in self._blocks:
-            write(memoryview(block))
-            self._between()
         return sum(map(len, self._blocks))
