@@ -68,6 +68,8 @@ class Gate:
                 self._everybody = Caller(ANONYMOUS, policy)
             caller = self._everybody
         else:
+            if request.repeats(b"authorization"):
+                raise self._challenge(scope, [], "send one Authorization, not several", "")
             caller = guard.recall(request.header(b"authorization")) or await self._identify(guard, request, action)
             scope.setdefault("state", {})["user"] = "" if caller.is_anonymous else str(caller.identity)
         request.caller = caller
@@ -82,8 +84,6 @@ class Gate:
             self._decide(request, caller, action)
 
     async def _identify(self, guard: Guard, request: Request, action: Action | None) -> Caller:
-        if sum(name == b"authorization" for name, _ in request.scope["headers"]) > 1:
-            raise self._challenge(request.scope, [], "send one Authorization, not several", "")
         try:
             return await guard.identify(request.header(b"authorization"), self._options.proxies.client(request.scope))
         except AuthError as error:

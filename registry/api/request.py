@@ -54,6 +54,11 @@ class Request:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1").strip()
 
+    def repeats(self, name: bytes) -> bool:
+        """True if a header field came more than once. Costs next to nothing where none did."""
+        fields = self.scope["headers"]
+        return len(self.headers) < len(fields) and sum(name == other for other, _ in fields) > 1
+
     @cached_property
     def query(self) -> list[tuple[str, str]]:
         """Query parameters in order."""

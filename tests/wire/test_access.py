@@ -325,3 +325,21 @@ def test_the_realm_is_the_address_by_which_the_client_reached_the_proxy(tmp_path
         answer = httpx.get(f"{closed.server.url}/v2/", headers=forwarded, trust_env=False)
 
     assert 'realm="https://registry.example.com/auth/token"' in answer.headers["www-authenticate"]
+
+
+def test_of_two_credentials_none_counts_even_if_one_has_just_been_seen(closed: Guarded) -> None:
+    token = httpx.get(
+        f"{closed.server.url}/auth/token?scope=repository:public/x:pull",
+        auth=("alice", PASSWORDS["alice"]),
+        trust_env=False,
+    ).json()["token"]
+    bearer, basic = ("Authorization", f"Bearer {token}"), ("Authorization", "Basic eDp5")
+    accepts = [("Accept", "a/b"), ("Accept", "c/d")]
+
+    def status(*headers: tuple[str, str]) -> int:
+        url = f"{closed.server.url}/v2/public/x/tags/list"
+        return httpx.get(url, headers=list(headers), trust_env=False).status_code
+
+    for _ in range(4):  # there are two workers
+        assert status(bearer, *accepts) == 404
+        assert status(basic, bearer) == status(bearer, basic) == status(bearer, bearer) == 401
