@@ -1,7 +1,8 @@
 """Takes the inventory of a place: what its images consist of, as the hashes of an inventory (`bundle_base`).
 
 Tags with the manifests that they name, further manifests, and layers are in it; configs are not: an image whose config
-is there and whose manifest is not is rare, and a config small.
+is there and whose manifest is not is rare, and a config small. An image that has lost one of its blobs is not in it
+either, so that the next bundle heals it.
 """
 
 from collections.abc import AsyncIterator
@@ -29,31 +30,46 @@ class InventoryTaker:
     async def run(self) -> AsyncIterator[RepositoryName]:
         """Take the inventory; each repository comes out when it is done."""
         async for name in self._source.repositories():
-            seen: set[Digest] = set()
+            seen: dict[Digest, bool] = {}
             async for tag in self._source.tags(name):
                 try:
                     digest = await self._source.resolve(name, tag)
-                    await self._take(name, digest, seen, is_top=True)
+                    whole = await self._take(name, digest, seen)
                 except ManifestUnknown:
                     continue  # deleted meanwhile
                 self.images += 1
-                self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), tag, digest))
+                if whole:
+                    self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), tag, digest))
             yield name
 
-    async def _take(self, name: RepositoryName, digest: Digest, seen: set[Digest], *, is_top: bool = False) -> None:
-        """A manifest with all that it needs and that refers to it. Raises `ManifestUnknown`."""
+    async def _take(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:
+        """A manifest with all that it needs and that refers to it; False if it needs a blob that is not there, which a
+        bundle is to bring then. Images that an index lacks were left out on purpose. Raises `ManifestUnknown`.
+        """
+        if digest not in seen:
+            seen[digest] = True  # for what refers to it, and lists it
+            seen[digest] = await self._take_parts(name, digest, seen)
+        return seen[digest]
+
+    async def _take_parts(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:
         stored = await self._source.manifest(name, digest)
-        if not is_top:
-            self.hashes.add(content_hash(digest))
-        if digest in seen:
-            return
-        seen.add(digest)
         manifest = parse_manifest(stored.data, stored.media_type)
+        whole = True
         for blob in manifest.blobs:
-            if blob is not manifest.config and await self._target.has_blob(name, blob.digest):
+            if not await self._target.has_blob(name, blob.digest):
+                whole = whole and blob.foreign
+            elif blob is not manifest.config:
                 self.hashes.add(content_hash(blob.digest))
         for child in manifest.manifests:
             if child.media_type in mediatypes.MANIFESTS and await self._target.has_manifest(name, child.digest):
-                await self._take(name, child.digest, seen)
+                whole = await self._take_part(name, child.digest, seen) and whole
         async for referrer in self._source.referrers(name, digest):
-            await self._take(name, referrer.digest, seen)
+            await self._take_part(name, referrer.digest, seen)
+        return whole
+
+    async def _take_part(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:
+        """As `_take`, of a manifest that no tag need name."""
+        whole = await self._take(name, digest, seen)
+        if whole:
+            self.hashes.add(content_hash(digest))
+        return whole

@@ -25,7 +25,7 @@ from registry.mirror.bundle_reader import NotSigned, contents, open_bundle
 from registry.mirror.bundle_signing import is_signed_by, new_key, read_private_key, read_public_key
 from registry.mirror.copy import Options
 from registry.mirror.platforms import Platform
-from tests.images import Image, artifact, image, index, random_image, random_layer
+from tests.images import Content, Image, artifact, image, index, random_image, random_layer
 from tests.unit.mirror.bundles import CREATED, kinds, load_into, make
 from tests.unit.mirror.places import MemoryPlace, digests
 
@@ -247,6 +247,38 @@ def test_an_image_whose_base_the_other_side_has_lost_is_left_out_and_the_others_
     assert "neither in the bundle nor in the registry" in tally.failed[0].reason
     assert target.at("other") == source.at("other")
     assert "lost" not in target.held or not target.at("lost").tags
+
+
+@pytest.mark.parametrize("lost", [AMD.layers[0], AMD.config])
+@pytest.mark.parametrize("tag", ["1", "multi"])
+def test_an_image_that_has_lost_a_blob_is_healed_by_the_next_bundle(tmp_path: Path, tag: str, lost: Content) -> None:
+    source = source_with(("team/app:1", AMD), ("team/app:other", random_image(3)))
+    source.add("team/app", MULTI, "multi")
+    target = MemoryPlace()
+    images = [f"team/app:{tag}", "team/app:other"]
+    make(tmp_path / "full.tar", source, *images)
+    load_into(target, tmp_path / "full.tar")
+    before = dict(target.at("team/app").blobs)
+    del target.at("team/app").blobs[Digest.parse(lost.digest)]
+
+    tally = make(tmp_path / "b.tar", source, *images, base=inventory(target)[0])
+    load_into(target, tmp_path / "b.tar")
+
+    assert target.at("team/app").blobs == before
+    assert tally.images_done == 2
+    assert [str(each.image) for each in contents(open_bundle(tmp_path / "b.tar"))] == [images[0]]
+
+
+def test_platforms_that_were_left_out_on_purpose_do_not_come_again(tmp_path: Path) -> None:
+    source, target = MemoryPlace(), MemoryPlace()
+    source.add("team/app", MULTI, "multi")
+    options = Options((Platform.parse("linux/amd64"),))
+    make(tmp_path / "full.tar", source, "team/app:multi", options=options)
+    load_into(target, tmp_path / "full.tar")
+
+    make(tmp_path / "b.tar", source, "team/app:multi", options=options, base=inventory(target)[0])
+
+    assert list(contents(open_bundle(tmp_path / "b.tar"))) == []
 
 
 def test_an_inventory_takes_a_few_kib_for_a_thousand_images() -> None:
