@@ -26,7 +26,7 @@ _CREATED = "org.opencontainers.image.created"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Which images of an index to show: that for `platform` (the first, unless it is `wanted`)."""
+    """Which images of an index to show: that for `platform` (or the first that is there, unless it is `wanted`)."""
 
     platform: Platform
     wanted: bool = False
@@ -96,7 +96,8 @@ class Images:
             return [await self._open(name, named, named, 0)]
         found = []
         for child, platform in _images_of(named, opened.manifest):
-            found.append(await self._child(replace(opened, platform=platform), child, 0))
+            index = replace(opened, platform=platform)
+            found.append(await self._child(index, child, 0) or _lacking(index, child))
         return found
 
     async def _open(self, name: RepositoryName, named: StoredManifest, stored: StoredManifest, depth: int) -> Image:
@@ -104,25 +105,34 @@ class Images:
         children = _images_of(stored, image.manifest)
         if not children or depth > _DEEPEST:
             return await self._with_config(image)
-        child, platform = self._chosen(name, children)
-        return await self._child(replace(image, platform=platform), child, depth)
+        candidates = self._in_order(name, children)
+        for child, platform in candidates:
+            found = await self._child(replace(image, platform=platform), child, depth)
+            if found is not None:
+                return found
+        return _lacking(replace(image, platform=candidates[0][1]), candidates[0][0])
 
-    async def _child(self, index: Image, child: Descriptor, depth: int) -> Image:
+    async def _child(self, index: Image, child: Descriptor, depth: int) -> Image | None:
+        """An image of an index; None if it is not there."""
         try:
             stored = await self._manifest(index.repository, child.digest)
         except ManifestUnknown:
-            return replace(index, notes=[f"{index.repository}@{index.digest}: its image {child.digest} is not there"])
+            return None
         image = await self._open(index.repository, index.named, stored, depth + 1)
         return replace(image, platform=index.platform or image.platform)
 
-    def _chosen(self, name: RepositoryName, children: "Sequence[_Child]") -> "_Child":
+    def _in_order(self, name: RepositoryName, children: "Sequence[_Child]") -> "Sequence[_Child]":
+        """The images to show, if they are there, the best first."""
+        fitting, others = [], []
         for child, platform in children:
-            if platform is not None and self._shown.platform.covers(platform):
-                return child, platform
-        if self._shown.wanted:
+            fits = platform is not None and self._shown.platform.covers(platform)
+            (fitting if fits else others).append((child, platform))
+        if not self._shown.wanted:
+            return [*fitting, *others]
+        if not fitting:
             there = ", ".join(str(platform) for _, platform in children if platform is not None)
             raise ManifestUnknown(f"this image of {name} is not there for {self._shown.platform}, only for {there}")
-        return children[0]
+        return fitting
 
     async def _with_config(self, image: Image) -> Image:
         config = image.manifest.config
@@ -167,6 +177,11 @@ def _parsed(name: RepositoryName, stored: StoredManifest) -> Image:
     except ManifestInvalid as error:  # such as schema 1, of a tree that another registry wrote
         note = f"{name}@{stored.digest}: {error.message}"
         return Image(name, stored, stored, Manifest(stored.media_type), notes=[note])
+
+
+def _lacking(index: Image, child: Descriptor) -> Image:
+    """An index whose image is not there."""
+    return replace(index, notes=[f"{index.repository}@{index.digest}: its image {child.digest} is not there"])
 
 
 def _images_of(stored: StoredManifest, manifest: Manifest) -> Sequence[_Child]:

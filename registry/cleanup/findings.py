@@ -15,6 +15,7 @@ Kind = Literal[
     "manifest without bytes",
     "damaged manifest",
     "missing manifest",
+    "incomplete index",
     "missing blob",
     "missing entry",
     "wrong size",
@@ -71,6 +72,11 @@ class Finding:
     advice: str
     images: Sequence[str] = ()
     repair: Repair | None = field(default=None, compare=False)
+
+    @property
+    def is_wrong(self) -> bool:
+        """False for what may well be meant so."""
+        return self.kind != "incomplete index"
 
     @property
     def identity(self) -> tuple[str, str, str]:

@@ -22,6 +22,8 @@ _KNOWN = re.compile(
     r"|_manifests/tags/[^/]+/(current|index/sha(256|512)/[0-9a-f]+)/link"
     r"|_uploads/.+"
 )
+_ATTESTATION = "application/vnd.in-toto+json"
+"""The layers of what a build attests, which stands beside the images of an index."""
 _PUSH = "push the image again, or fetch what is lost with `cargohold scrub --from`"
 
 
@@ -85,15 +87,35 @@ class Look:
         return whole
 
     async def _children(self, image: Image) -> None:
-        for child in image.manifest.manifests if image.manifest and not self._sparse else ():
+        children = image.manifest.manifests if image.manifest and not self._sparse else ()
+        missing = []
+        for child in children:
             if child.digest not in self._whole and None in await self._blob(child.digest):  # a build cache lists blobs
-                self._add(
-                    "missing manifest",
-                    keyspace.revision_link(self._name, child.digest),
-                    f"index {image.digest} needs manifest {child.digest}, which is not there",
-                    _PUSH,
-                    images=self._called[image.digest],
-                )
+                missing.append(child.digest)
+        if missing and any(self._is_image(child.digest) for child in children):
+            self._add(
+                "incomplete index",
+                keyspace.revision_link(self._name, image.digest),
+                f"index {image.digest} has {len(children) - len(missing)} of its {len(children)} manifests; not here: "
+                + ", ".join(map(str, missing)),
+                "nothing is wrong if only some platforms were brought; else bring the image again for all of them",
+                images=self._called[image.digest],
+            )
+            return
+        for digest in missing:
+            self._add(
+                "missing manifest",
+                keyspace.revision_link(self._name, digest),
+                f"index {image.digest} needs manifest {digest}, which is not there",
+                _PUSH,
+                images=self._called[image.digest],
+            )
+
+    def _is_image(self, digest: Digest) -> bool:
+        """True for a manifest that can be pulled and is more than what a build attests."""
+        manifest = self._found.images[digest].manifest if digest in self._whole else None
+        types = {blob.media_type for blob in manifest.blobs[1:]} if manifest is not None else {_ATTESTATION}
+        return types != {_ATTESTATION}
 
     async def _blobs(self, images: Sequence[Image]) -> None:
         """Config and layers of all images: each link and each size is looked at once."""

@@ -49,7 +49,8 @@ def fsck(  # noqa: PLR0917  # the command line gives them by name
       cargohold fsck --root /srv/registry --repair
       cargohold fsck --json
 
-    Exit code 0 if nothing is wrong, or all was repaired; 1 if something is left.
+    Exit code 0 if nothing is wrong, or all was repaired; 1 if something is left. An index that has some of its images,
+    as after a copy of chosen platforms, is told of and is not wrong.
     """
     from registry.cleanup.fsck import Options  # noqa: PLC0415  # start-up time
 
@@ -72,10 +73,11 @@ def fsck(  # noqa: PLR0917  # the command line gives them by name
         output.json_result(_document(checked))
     else:
         _report(checked)
-    if checked.left:
-        can = sum(finding.repair is not None for finding in checked.left)
+    wrong = [finding for finding in checked.left if finding.is_wrong]
+    if wrong:
+        can = sum(finding.repair is not None for finding in wrong)
         hint = f"; {can} of them can be repaired: cargohold fsck --repair" if can and not options.repair else ""
-        raise Failure(f"{len(checked.left)} findings{hint}")
+        raise Failure(f"{len(wrong)} findings{hint}")
 
 
 async def _check(settings: "Settings", options: "Options", *, quiet: bool) -> "Checked":

@@ -65,6 +65,19 @@ async def test_without_the_platform_the_first_image_is_shown_unless_it_was_asked
         await opened(place, Shown(Platform("linux", "s390x"), wanted=True))
 
 
+async def test_of_an_index_with_chosen_platforms_alone_one_that_is_there_is_shown() -> None:
+    place = place_with(index([ONE, random_image(3, architecture="s390x"), ARM]))
+    for gone in (ONE, random_image(3, architecture="s390x")):
+        del place.at(APP).manifests[Digest.parse(gone.manifest.digest)]
+
+    image = await opened(place)
+
+    assert (str(image.id), str(image.platform), image.notes) == (ARM.config.digest, "linux/arm64", ())
+    assert inspected(image, "team/app", [TAG])["Architecture"] == "arm64"
+    asked = await opened(place, Shown(Platform("linux", "amd64"), wanted=True))
+    assert "is not there" in asked.notes[0]
+
+
 async def test_all_images_of_an_index_can_be_shown_without_what_attests_them() -> None:
     document = json.loads(index([ARM, ONE]).manifest.data)
     attests = {"platform": {"os": "unknown", "architecture": "unknown"}}

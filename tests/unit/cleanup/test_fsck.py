@@ -20,7 +20,7 @@ from storage_backends.base import Listing, StorageBackend
 from storage_backends.filesystem import FilesystemBackend
 from storage_backends.memory import MemoryBackend
 from tests.unit.cleanup.test_gc import collect, push
-from tests.unit.content.documents import descriptor, encoded, image, index
+from tests.unit.content.documents import LAYER_TYPE, descriptor, encoded, image, index
 from tests.unit.content.pouring import Poured
 
 pytestmark = pytest.mark.anyio
@@ -217,6 +217,25 @@ async def test_an_index_that_lacks_a_manifest_is_told_unless_indexes_may(
 
     assert (finding.kind, finding.images) == ("missing manifest", (f"team/app:index@{digest}",))
     assert (await check(backend, sparse=True)).left == []
+
+
+@pytest.mark.parametrize("layer_type", [LAYER_TYPE, "application/vnd.in-toto+json"])
+async def test_an_index_that_has_one_of_its_images_is_incomplete_and_not_wrong(
+    backend: StorageBackend, registry: Registry, layer_type: str
+) -> None:
+    gone = await push(registry, _APP, "gone", _LAYER, _OTHER)
+    manifest = encoded(image(_CONFIG, layers=[descriptor(_LAYER, layer_type)]))
+    there = (await registry.put_manifest(_APP, Tag("there"), manifest, None)).digest
+    children = [{"mediaType": mediatypes.OCI_MANIFEST, "digest": str(one), "size": 1} for one in (gone, there)]
+    digest = (await registry.put_manifest(_APP, Tag("index"), encoded(index(children)), None)).digest
+    await registry.delete_manifest(_APP, gone)
+
+    [finding] = (await check(backend)).left
+
+    is_image = layer_type == LAYER_TYPE
+    assert (finding.kind, finding.is_wrong) == (("incomplete index", False) if is_image else ("missing manifest", True))
+    assert finding.images == (f"team/app:index@{digest}",)
+    assert str(gone) in finding.what
 
 
 async def test_a_mirror_may_lack_what_nobody_has_asked_for(backend: StorageBackend, registry: Registry) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from registry.content import keyspace
 from registry.content.digest import Digest
+from tests.images import index as index_of
+from tests.images import random_image, write_oci_layout
 from tests.unit.cli.conftest import Cargohold
 from tests.unit.content.documents import encoded, index
 
@@ -53,6 +55,24 @@ def test_the_result_can_be_read_by_programs(cargohold: Cargohold, root: Path) ->
         False,
     )
     assert finding["images"] == [f"team/app:latest@{_DIGEST}"]
+
+
+def test_what_was_brought_for_chosen_platforms_alone_is_shown_and_is_not_wrong(
+    cargohold: Cargohold, tmp_path: Path
+) -> None:
+    arm = random_image(2, architecture="arm64")
+    write_oci_layout(tmp_path / "layout", {"team/multi:1": index_of([random_image(1, architecture="s390x"), arm])})
+    copied = ("sync", f"oci:{tmp_path / 'layout'}", "--to", "m", "--platform", "linux/arm64")
+    assert cargohold(*copied, "--root", tmp_path / "data").code == 0
+
+    checked = cargohold("fsck", "--root", tmp_path / "data")
+    listed = cargohold("images", "--root", tmp_path / "data", "--quiet", "--no-trunc")
+
+    assert checked.code == 0
+    assert "incomplete index: index " in checked.out
+    assert "has 1 of its 2 manifests" in checked.out
+    assert "only some platforms were brought" in checked.out
+    assert listed.out.strip() == arm.config.digest
 
 
 @pytest.mark.parametrize(
