@@ -123,7 +123,8 @@ class Images:
 
     def _in_order(self, name: RepositoryName, children: "Sequence[_Child]") -> "Sequence[_Child]":
         """The images to show, if they are there, the best first."""
-        fitting, others = [], []
+        fitting: list[_Child] = []
+        others: list[_Child] = []
         for child, platform in children:
             fits = platform is not None and self._shown.platform.covers(platform)
             (fitting if fits else others).append((child, platform))

@@ -88,10 +88,11 @@ class Look:
 
     async def _children(self, image: Image) -> None:
         children = image.manifest.manifests if image.manifest and not self._sparse else ()
-        missing = []
-        for child in children:
-            if child.digest not in self._whole and None in await self._blob(child.digest):  # a build cache lists blobs
-                missing.append(child.digest)
+        missing = [
+            child.digest
+            for child in children
+            if child.digest not in self._whole and None in await self._blob(child.digest)  # a build cache lists blobs
+        ]
         if missing and any(self._is_image(child.digest) for child in children):
             self._add(
                 "incomplete index",

@@ -9,7 +9,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.bundle_create import create
-from registry.cli.bundle_files import FileArgument, KeyOption, check_destination, open_checked, told
+from registry.cli.bundle_files import FileArgument, KeyOption, check_destination, open_checked, told, whole_prefix
 from registry.cli.bundle_load import load
 from registry.cli.failure import Failure
 from registry.cli.settings_options import ConfigOption, RootOption
@@ -113,7 +113,13 @@ def inventory(  # noqa: PLR0917  # the command line gives them by name
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.", show_default="stdout")
     ] = None,
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="PREFIX", help="Leave this out of names, as `load` put it in.")
+        str,
+        typer.Option(
+            "--prefix",
+            metavar="PREFIX",
+            callback=whole_prefix,
+            help="Leave this out of names, as `load` put it in: mirror/ or mirror.",
+        ),
     ] = "",
     config: ConfigOption = None,
     root: RootOption = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told
+from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told, whole_prefix
 from registry.cli.copying import failures, line_of
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 def load(  # noqa: PLR0917  # the command line gives them by name
     file: FileArgument,
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="PREFIX", help="Put this in front of all names, such as mirror/.")
+        str,
+        typer.Option(
+            "--prefix",
+            metavar="PREFIX",
+            callback=whole_prefix,
+            help="Put this in front of all names: mirror/ (or mirror) makes mirror/team/app.",
+        ),
     ] = "",
     key: KeyOption = None,
     unnamed: Annotated[

@@ -20,7 +20,9 @@ class InventoryTaker:
     """Goes through all repositories of a place. `hashes` grows; `images` counts tags."""
 
     def __init__(self, source: Source, target: Target, prefix: str) -> None:
-        """`source` and `target` are the same place. Names in the inventory are without `prefix`."""
+        """`source` and `target` are the same place. Names in the inventory are without `prefix`; of images that are
+        not below it only their content counts.
+        """
         self.hashes: set[int] = set()
         self.images = 0
         self._source = source
@@ -38,7 +40,7 @@ class InventoryTaker:
                 except ManifestUnknown:
                     continue  # deleted meanwhile
                 self.images += 1
-                if whole:
+                if whole and name.startswith(self._prefix):
                     self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), tag, digest))
             yield name
 

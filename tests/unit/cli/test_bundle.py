@@ -49,6 +49,21 @@ def closed(tmp_path: Path) -> Path:
     return tmp_path / "closed"
 
 
+def test_a_prefix_is_a_part_of_the_name_of_its_own_with_or_without_a_slash(
+    cargohold: Cargohold, root: Path, closed: Path
+) -> None:
+    cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "out.tar")
+
+    for prefix in ("mirror", "mirror/"):
+        loaded = cargohold("bundle", "load", "out.tar", "--root", str(closed), "--prefix", prefix)
+        listed = cargohold("images", "--root", str(closed), "--format", "{{.Repository}}")
+        cargohold("bundle", "inventory", "--root", str(closed), "--prefix", prefix, "-o", "inv.json")
+        again = cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "b.tar", "--since", "inv.json")
+
+        assert (loaded.code, listed.out) == (0, "mirror/team/app\n")
+        assert "1 unchanged and left out" in again.out
+
+
 def test_one_round_trip_with_a_signature_parts_and_an_inventory(
     cargohold: Cargohold, root: Path, closed: Path, tmp_path: Path
 ) -> None:
