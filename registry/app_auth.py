@@ -191,13 +191,18 @@ def _sweeping(logins: RefreshTokens) -> Chore:
     return Chore("removing logins whose time is over", sweep, _SWEEP_SECONDS)
 
 
-def build_sources(auth: AuthSettings, accounts: Accounts) -> Sources:
-    """Where identities come from. Raises `AccountInvalid`."""
+def build_users(auth: AuthSettings, accounts: Accounts) -> LocalUsers:
+    """Users whose password hashes we hold. Raises `AccountInvalid`."""
     configured = {
         user.name: LocalUser(user.name, user.password_hash.get_secret_value(), frozenset(user.groups))
         for user in auth.users
     }
-    users = LocalUsers(configured, HtpasswdFile(auth.htpasswd) if auth.htpasswd else None, accounts)
+    return LocalUsers(configured, HtpasswdFile(auth.htpasswd) if auth.htpasswd else None, accounts)
+
+
+def build_sources(auth: AuthSettings, accounts: Accounts) -> Sources:
+    """Where identities come from. Raises `AccountInvalid`."""
+    users = build_users(auth, accounts)
     directory = Directory(LdapDirectory(_ldap(auth.ldap)), auth.ldap.remember_seconds) if auth.ldap.url else None
     issuers = Issuers([_issuer(issuer) for issuer in auth.issuers]) if auth.issuers else None
     return Sources(users, accounts, directory, issuers)

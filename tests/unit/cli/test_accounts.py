@@ -6,6 +6,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from tests.unit.cli.conftest import Cargohold
@@ -146,6 +147,62 @@ def test_the_rule_that_decides_is_named(
     assert found.code == code
     assert says in found.out
     assert json.loads(as_json.out)["allowed"] is (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "says"),
+    [
+        (("bob", "push", "a"), "access: {read_only: true, ", "read-only mode (c.yml:2:21)"),
+        (("bob", "delete", "a"), "access: {read_only: true, ", "read-only mode (c.yml:2:21)"),
+        (("bob", "delete", "a"), "registry: {allow_delete: false}\naccess: {", "switched off (c.yml:2:26)"),
+        (("bob", "push", "hub/a"), "mirror: {sources: [{prefix: hub, upstream: docker.io}]}\naccess: {", "docker.io"),
+        (("bob", "pull", "A/b"), "access: {", "no repository can have the name 'A/b'"),
+        (("bob", "admin", "a//b"), "access: {", "no repository can have the name 'a//b'"),
+    ],
+)
+def test_what_the_server_refuses_to_everybody_is_not_allowed(
+    cargohold: Cargohold, config: Path, arguments: tuple[str, ...], settings: str, says: str
+) -> None:
+    rules = "rules: [{who: user:bob, repositories: '**', actions: '*'}]}\n"
+    config.write_text(f"auth: {{enabled: true}}\n{settings}{rules}")
+
+    found = cargohold("policy", "check", *arguments, "-c", "c.yml")
+
+    assert (found.code, found.out.startswith("denied: "), says in found.out) == (1, True, True), found.out
+
+
+def test_in_read_only_mode_pulling_and_looking_after_the_registry_are_allowed(
+    cargohold: Cargohold, config: Path
+) -> None:
+    config.write_text(CONFIG.replace("access:\n", "access:\n  read_only: true\n"))
+
+    assert cargohold("policy", "check", "bob", "pull", "a", "-c", config).code == 0
+    assert cargohold("policy", "check", "bob", "admin", "a", "-c", config).code == 0
+
+
+@pytest.mark.usefixtures("typed")
+def test_who_asks_about_somebody_whom_there_is_not_is_told_so(
+    cargohold: Cargohold, config: Path, tmp_path: Path
+) -> None:
+    def note(user: str) -> str:
+        return cargohold("policy", "check", user, "pull", "a", "-c", config).err
+
+    assert "there is no user alice" in note("alice")
+    assert "there is no robot ci" in note("robot:ci")
+    assert "there is no robot ci" in cargohold("policy", "check", "robot:ci", "pull", "a", "-c", config, "--json").out
+    cargohold("user", "add", "alice", "--password-stdin", "-c", config)
+    cargohold("token", "create", "--name", "ci", "--scope", "a:pull", "-c", config)
+    cargohold("token", "create", "--name", "old", "--scope", "a:pull", "--expires", "1ms", "-c", config)
+    assert note("alice") == note("robot:ci") == note("anonymous") == ""
+    assert "has expired" in note("robot:old")
+
+    (tmp_path / "users").write_text(f"dave:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    config.write_text(CONFIG.replace("true}", "true, htpasswd: users}"))
+    assert (note("dave"), "there is no user eve" in note("eve")) == ("", True)
+    (tmp_path / "users").unlink()
+    assert "whether there is a user eve is not known: users cannot be read" in note("eve")
+    config.write_text(CONFIG.replace("true}", "true, ldap: {url: 'ldap://x', user_base: x}}"))
+    assert note("eve") == "", "a directory may know"
 
 
 def test_an_action_that_there_is_not_is_refused(cargohold: Cargohold, config: Path) -> None:
