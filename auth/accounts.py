@@ -54,6 +54,26 @@ class AccountsState:
     tokens: Mapping[str, AccessToken] = field(default_factory=dict)
     revoked: Mapping[str, float] = field(default_factory=dict)
 
+    def token(self, name_or_id: str, owner: str | None = None) -> AccessToken:
+        """The token of that id, else the one of that name, of that owner where one is given.
+
+        Raises `AccountInvalid` if there is none, or several: nobody ends the token of somebody else by mistake.
+        """
+        by_id = self.tokens.get(name_or_id)
+        named = [token for token in self.tokens.values() if token.name == name_or_id] if by_id is None else [by_id]
+        found = [token for token in named if owner in (None, token.owner)]
+        if not found:
+            of = f" of {owner}" if owner else ""
+            raise AccountInvalid(
+                f"there is no token or login {name_or_id}{of}; see `cargohold token list`, also with --logins"
+            )
+        if len(found) > 1:
+            each = ", ".join(f"{token.id} ({f'of {token.owner}' if token.owner else 'a robot'})" for token in found)
+            raise AccountInvalid(
+                f"there are {len(found)} tokens {name_or_id}: {each}; name one by its id, or its user with --user"
+            )
+        return found[0]
+
 
 class Accounts:
     """The document of accounts, at `<prefix>accounts`."""
@@ -78,21 +98,28 @@ class Accounts:
 
         await self._document.change(change)
 
-    async def set_password(self, name: str, password_hash: str) -> None:
-        """Change a password; what was logged in with the old one ends. Raises `AccountInvalid`."""
+    async def set_password(self, name: str, password_hash: str) -> str:
+        """Change a password; what was logged in with the old one ends. Return its hash. Raises `AccountInvalid`."""
+        old = ""
 
         def change(state: AccountsState) -> AccountsState:
-            user = _known(state.users, name, "user")
+            nonlocal old
+            if (user := state.users.get(name)) is None:
+                raise AccountInvalid(f"there is no user {name} in this storage; `cargohold user list` shows all")
+            old = user.password_hash
             return replace(state, users={**state.users, name: replace(user, password_hash=password_hash)})
 
         await self._document.change(change)
+        return old
 
     async def remove_user(self, name: str) -> list[AccessToken]:
-        """Remove a user and the tokens that are the user's own; return these. Raises `AccountInvalid`."""
+        """Remove a user and the tokens that are the user's own; return these.
+
+        The user may be one of another source, who only has tokens here: whoever gets the name next gets no old ones.
+        """
         removed: list[AccessToken] = []
 
         def change(state: AccountsState) -> AccountsState:
-            _known(state.users, name, "user")
             removed[:] = [token for token in state.tokens.values() if token.owner == name]
             users = {key: user for key, user in state.users.items() if key != name}
             tokens = {key: token for key, token in state.tokens.items() if token.owner != name}
@@ -113,26 +140,23 @@ class Accounts:
         token = AccessToken(secret.id, secret.use, name, owner, secret.hash, scope, self._clock(), expires)
 
         def change(state: AccountsState) -> AccountsState:
-            if any(other.name == name and other.owner == owner for other in state.tokens.values()):
-                raise AccountInvalid(f"there is a token {name} already; revoke it first: cargohold token revoke {name}")
+            for other in state.tokens.values():
+                if (other.name, other.owner) == (name, owner):
+                    raise AccountInvalid(
+                        f"there is a token {name} already; revoke it first: cargohold token revoke {other.id}"
+                    )
             return replace(state, tokens={**state.tokens, token.id: token})
 
         await self._document.change(change)
         return token, secret
 
-    async def revoke_token(self, name_or_id: str) -> list[AccessToken]:
-        """End tokens by name or id, with all that was obtained with them; return them. Raises `AccountInvalid`."""
-        ended: list[AccessToken] = []
+    async def revoke_token(self, token_id: str) -> None:
+        """End a token, with all that was obtained with it."""
 
         def change(state: AccountsState) -> AccountsState:
-            ended[:] = [token for token in state.tokens.values() if name_or_id in (token.name, token.id)]
-            if not ended:
-                raise AccountInvalid(f"there is no token {name_or_id}; `cargohold token list` shows all")
-            kept = {key: token for key, token in state.tokens.items() if token not in ended}
-            return replace(state, tokens=kept)
+            return replace(state, tokens={key: token for key, token in state.tokens.items() if key != token_id})
 
         await self._document.change(change)
-        return ended
 
     async def revoke_login(self, login: str, until: float) -> None:
         """Refuse all bearer tokens that came from a login (a refresh token's id); forget it after `until`."""
@@ -150,12 +174,6 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise AccountInvalid(f"{name!r} cannot be a name; use letters, digits and . _ @ + - (at most 128 of them)")
     return name
-
-
-def _known(users: Mapping[str, StoredUser], name: str, what: str) -> StoredUser:
-    if name not in users:
-        raise AccountInvalid(f"there is no {what} {name} in this storage; `cargohold {what} list` shows all")
-    return users[name]
 
 
 def _decode(data: Any) -> AccountsState:

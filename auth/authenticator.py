@@ -36,6 +36,13 @@ class Sources:
     directory: Directory | None = None
     issuers: Issuers | None = None
 
+    async def know(self, name: str) -> bool:
+        """True if there is a user of exactly this name. Raises `IdentityUnavailable`."""
+        if await self.users.find(name) is not None:
+            return True
+        found = None if self.directory is None else await self.directory.find(name)
+        return found is not None and found.name == name
+
     def close(self) -> None:
         """Let go of what the sources hold."""
         if self.directory is not None:

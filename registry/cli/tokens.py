@@ -11,7 +11,8 @@ from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.storage_access import with_storage
 
 if TYPE_CHECKING:
-    from auth.accounts import AccessToken
+    from auth.accounts import AccessToken, Accounts
+    from auth.refresh_tokens import Login
     from auth.secrets import Secret
     from config.settings import Settings
     from storage_backends.base import StorageBackend
@@ -40,6 +41,7 @@ def create(  # noqa: PLR0917  # the command line gives them by name
     expires: Annotated[
         str, typer.Option("--expires", "-e", metavar="TIME", help="For how long it is good: 12h, 90d; or `never`.")
     ] = "90d",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Also for a user whom nobody knows (yet).")] = False,
     as_json: JsonOption = False,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -58,13 +60,12 @@ def create(  # noqa: PLR0917  # the command line gives them by name
     """
     from auth.access import Grant  # noqa: PLC0415  # start-up time
     from auth.errors import ScopeInvalid  # noqa: PLC0415
-    from config.units import parse_duration  # noqa: PLC0415
 
     if user is None and not scope:
         raise Failure("say what the robot may do: --scope 'team/*:pull,push'; or whose token it is: --user", MISUSED)
     try:
         grants = tuple(Grant.parse(text) for text in scope) if scope else None
-        until = 0.0 if expires == "never" else time.time() + parse_duration(expires)
+        until = _until(expires)
     except (ScopeInvalid, ValueError) as error:
         raise Failure(str(error), MISUSED) from error
 
@@ -73,7 +74,10 @@ def create(  # noqa: PLR0917  # the command line gives them by name
 
         if not settings.auth.is_on:
             output.note("note: nobody is asked to log in yet; set auth.enabled: true (CARGOHOLD_AUTH__ENABLED=true)")
-        return await build_accounts(backend).add_token(name, user or "", grants, until)
+        accounts = build_accounts(backend)
+        if user and not force:
+            await _check_user(settings, accounts, user)
+        return await accounts.add_token(name, user or "", grants, until)
 
     token, secret = with_storage(config, root, work)
     if as_json:
@@ -120,6 +124,10 @@ def list_tokens(
 @app.command()
 def revoke(
     token: Annotated[str, typer.Argument(metavar="NAME|ID", help="A token's name or id, or a login's id.")],
+    user: Annotated[
+        str | None,
+        typer.Option("--user", "-u", metavar="NAME", help="Whose token it is, where several have the name."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would end.")] = False,
     root: RootOption = None,
     config: ConfigOption = None,
@@ -127,35 +135,69 @@ def revoke(
     """End an access token or a login, with everything that was obtained with it, within a second."""
 
     async def work(settings: "Settings", backend: "StorageBackend") -> list[str]:
-        return await _revoke(settings, backend, token, dry_run=dry_run)
+        return await _revoke(settings, backend, token, user, dry_run=dry_run)
 
     for line in with_storage(config, root, work):
         output.result(("would end: " if dry_run else "ended: ") + line)
 
 
-async def _revoke(settings: "Settings", backend: "StorageBackend", wanted: str, *, dry_run: bool) -> list[str]:
+def _until(text: str) -> float:
+    """When a token that is made now ends; 0 for never. Raises `ValueError`."""
+    from config.units import parse_duration  # noqa: PLC0415  # start-up time
+
+    if text == "never":
+        return 0.0
+    seconds = parse_duration(text)
+    if seconds == 0:
+        raise ValueError("a token that is over at once is good for nothing: --expires 90d, or never")
+    return time.time() + seconds
+
+
+async def _check_user(settings: "Settings", accounts: "Accounts", name: str) -> None:
+    """A token of nobody would be the token of whoever gets the name one day. Raises `AccountInvalid`."""
     from auth.errors import AccountInvalid  # noqa: PLC0415  # start-up time
-    from registry.app_auth import build_accounts, build_refresh_tokens, build_token_uses  # noqa: PLC0415
+    from registry.app_auth import build_sources  # noqa: PLC0415
+
+    sources = build_sources(settings.auth, accounts)
+    try:
+        if not await sources.know(name):
+            raise AccountInvalid(
+                f"there is no user {name}: not in this storage, and in no source of users that the settings name"
+                " (--config); --force makes the token all the same, for whoever gets the name"
+            )
+    finally:
+        sources.close()
+
+
+async def _revoke(
+    settings: "Settings", backend: "StorageBackend", wanted: str, user: str | None, *, dry_run: bool
+) -> list[str]:
+    from registry.app_auth import build_accounts, build_refresh_tokens, build_token_uses  # noqa: PLC0415  # start-up
 
     accounts, logins = build_accounts(backend), build_refresh_tokens(settings, backend)
     meant = [login async for login in logins.all() if login.id == wanted]
-    tokens = [token for token in (await accounts.state()).tokens.values() if wanted in (token.name, token.id)]
-    ended = [f"the login of {login.identity}, begun {output.moment(login.created)}" for login in meant]
-    ended += [f"access token {token.name} ({token.id})" for token in tokens]
-    if not ended:
-        raise AccountInvalid(f"there is no token or login {wanted}; see `cargohold token list`, also with --logins")
-    if dry_run:
-        return ended
     if meant:
-        token_settings = settings.auth.token
-        # first what was obtained with it, then the login itself: a kill in between leaves what can be done again
-        await accounts.revoke_login(wanted, time.time() + token_settings.lifetime_seconds + 600)
-        await logins.revoke(lambda login: login.id == wanted)
-    if tokens:
-        uses = build_token_uses(backend)
-        for token in await accounts.revoke_token(wanted):
-            await uses.forget(token.id)
-    return ended
+        if not dry_run:
+            # first what was obtained with it, then the login itself: a kill in between leaves what can be done again
+            await accounts.revoke_login(wanted, time.time() + settings.auth.token.lifetime_seconds + 600)
+            await logins.revoke(lambda login: login.id == wanted)
+        return [_login(login) for login in meant]
+    token = (await accounts.state()).token(wanted, user)
+
+    def came_of_it(login: "Login") -> bool:
+        return (login.identity.credential.kind, login.identity.credential.id) == ("token", token.id)
+
+    if dry_run:
+        begun = [login async for login in logins.all() if came_of_it(login)]
+    else:
+        await accounts.revoke_token(token.id)
+        await build_token_uses(backend).forget(token.id)
+        begun = await logins.revoke(came_of_it)
+    return [f"access token {token.name} ({token.id})", *map(_login, begun)]
+
+
+def _login(login: "Login") -> str:
+    return f"the login of {login.identity}, begun {output.moment(login.created)}"
 
 
 def _list_logins(as_json: bool, root: Any, config: Any) -> None:

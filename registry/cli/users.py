@@ -10,6 +10,7 @@ from registry.cli.storage_access import ask_password, with_storage
 
 if TYPE_CHECKING:
     from auth.accounts import StoredUser
+    from auth.refresh_tokens import Login
     from config.settings import Settings
     from storage_backends.base import StorageBackend
 
@@ -61,13 +62,16 @@ def passwd(
     """Change a user's password. Whoever is logged in with the old one is logged out."""
     password = ask_password(password_stdin)
 
-    async def work(_: "Settings", backend: "StorageBackend") -> None:
-        from registry.app_auth import build_accounts  # noqa: PLC0415  # start-up time
+    async def work(settings: "Settings", backend: "StorageBackend") -> int:
+        from auth.passwords import stamp_of  # noqa: PLC0415  # start-up time
+        from registry.app_auth import build_accounts, build_refresh_tokens  # noqa: PLC0415
 
-        await build_accounts(backend).set_password(name, await _hash(password))
+        old = stamp_of(await build_accounts(backend).set_password(name, await _hash(password)))
+        logins = build_refresh_tokens(settings, backend)
+        return len(await logins.revoke(lambda one: one.identity.name == name and one.identity.credential.stamp == old))
 
-    with_storage(config, root, work)
-    output.result(f"the password of {name} was changed; logins with the old one have ended")
+    ended = with_storage(config, root, work)
+    output.result(f"the password of {name} was changed; {ended} logins with the old one have ended")
 
 
 @app.command("list")
@@ -96,27 +100,43 @@ def remove(
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Remove a user with the user's access tokens and logins."""
+    """Remove a user with the user's access tokens and logins.
 
-    async def work(settings: "Settings", backend: "StorageBackend") -> tuple[int, int]:
+    Of a user of the settings, an htpasswd file or a directory it removes the access tokens and logins, so that whoever
+    gets the name next does not get them.
+    """
+
+    async def work(settings: "Settings", backend: "StorageBackend") -> tuple[bool, int, int]:
         from auth.errors import AccountInvalid  # noqa: PLC0415  # start-up time
         from auth.identity import Kind  # noqa: PLC0415
         from registry.app_auth import build_accounts, build_refresh_tokens  # noqa: PLC0415
 
         accounts, logins = build_accounts(backend), build_refresh_tokens(settings, backend)
-        state = await accounts.state()
-        if name not in state.users:
-            raise AccountInvalid(f"there is no user {name} in this storage; `cargohold user list` shows all")
-        if dry_run:
-            mine = [login async for login in logins.all() if login.identity.name == name]
-            return sum(token.owner == name for token in state.tokens.values()), len(mine)
-        tokens = await accounts.remove_user(name)
-        ended = await logins.revoke(lambda login: login.identity.kind is Kind.USER and login.identity.name == name)
-        return len(tokens), len(ended)
 
-    tokens, logins = with_storage(config, root, work)
-    would = "would be" if dry_run else "was"
-    output.result(f"user {name} {would} removed, with {tokens} access tokens and {logins} logins")
+        def is_theirs(login: "Login") -> bool:
+            return login.identity.kind is Kind.USER and login.identity.name == name
+
+        state = await accounts.state()
+        tokens = [token for token in state.tokens.values() if token.owner == name]
+        begun = [login async for login in logins.all() if is_theirs(login)]
+        if name not in state.users and not tokens and not begun:
+            raise AccountInvalid(
+                f"there is no user {name} in this storage, and no access token or login of that name;"
+                " `cargohold user list` shows all users"
+            )
+        if not dry_run:
+            tokens = await accounts.remove_user(name)
+            begun = await logins.revoke(is_theirs)
+        return name in state.users, len(tokens), len(begun)
+
+    was_here, tokens, logins = with_storage(config, root, work)
+    if was_here:
+        would = "would be" if dry_run else "was"
+        output.result(f"user {name} {would} removed, with {tokens} access tokens and {logins} logins")
+        return
+    output.note(f"{name} is no user of this storage: remove the name where it stands (settings, htpasswd, directory)")
+    would = "would end" if dry_run else "have ended"
+    output.result(f"{tokens} access tokens and {logins} logins of {name} {would}")
 
 
 async def _hash(password: str) -> str:

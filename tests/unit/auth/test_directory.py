@@ -27,6 +27,16 @@ class OneUser(LdapDirectory):
         self.asked += 1
         return LdapUser("alice", frozenset()) if (name, password) == ("alice", "secret") else None
 
+    async def find(self, name: str) -> LdapUser | None:
+        return LdapUser("alice", frozenset()) if name.lower() == "alice" else None
+
+
+async def test_a_user_is_known_by_the_name_that_the_directory_spells() -> None:
+    accounts = Accounts(MemoryBackend(), "auth/")
+    sources = Sources(LocalUsers({}, None, accounts), accounts, Directory(OneUser()))
+
+    assert [await sources.know(name) for name in ("alice", "ALICE", "bob")] == [True, False, False]
+
 
 async def test_an_answer_that_is_remembered_lets_in_whoever_is_at_home_and_no_guesser_from_elsewhere() -> None:
     backend, ldap = MemoryBackend(), OneUser()

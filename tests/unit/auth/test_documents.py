@@ -59,8 +59,7 @@ async def test_a_user_is_there_once(backend: MemoryBackend) -> None:
         await accounts.add_user("alice", "two", ())
     with pytest.raises(AccountInvalid, match="no user bob"):
         await accounts.set_password("bob", "x")
-    with pytest.raises(AccountInvalid, match="no user bob"):
-        await accounts.remove_user("bob")
+    assert await accounts.remove_user("bob") == []
 
     assert (await accounts.state()).users["alice"].password_hash == "one"
 
@@ -84,7 +83,9 @@ async def test_removing_a_user_takes_their_tokens_and_leaves_robots(backend: Mem
     assert list((await accounts.state()).tokens) == [robot.id]
 
 
-async def test_a_token_is_revoked_by_name_or_id_and_what_is_kept_is_not_the_secret(backend: MemoryBackend) -> None:
+async def test_a_token_is_found_by_name_or_id_until_it_is_revoked_and_what_is_kept_is_not_the_secret(
+    backend: MemoryBackend,
+) -> None:
     accounts = Accounts(backend, "auth/")
     first, secret = await accounts.add_token("ci", "", (Grant.parse("team/*:pull,push"),), 0)
     with pytest.raises(AccountInvalid, match="already"):
@@ -95,9 +96,20 @@ async def test_a_token_is_revoked_by_name_or_id_and_what_is_kept_is_not_the_secr
     assert secret.is_kept_as((await accounts.state()).tokens[first.id].secret_hash)
     assert (await Accounts(backend, "auth/").state()).tokens[first.id] == first
 
-    assert await accounts.revoke_token(first.id) == [first]
-    with pytest.raises(AccountInvalid, match="no token"):
-        await accounts.revoke_token("ci")
+    for wanted in (first.id, "ci"):
+        assert (await accounts.state()).token(wanted) == first
+    await accounts.revoke_token(first.id)
+    for wanted in (first.id, "ci"):
+        with pytest.raises(AccountInvalid, match="no token"):
+            (await accounts.state()).token(wanted)
+
+
+async def test_an_id_is_never_taken_for_a_name(backend: MemoryBackend) -> None:
+    accounts = Accounts(backend, "auth/")
+    first, _ = await accounts.add_token("ci", "", (), 0)
+    await accounts.add_token(first.id, "alice", None, 0)
+
+    assert (await accounts.state()).token(first.id) == first
 
 
 async def test_ended_logins_are_forgotten_when_no_token_of_theirs_can_be_left(
