@@ -121,6 +121,16 @@ def test_continue_is_not_sent_when_the_answer_is_known_without_the_body() -> Non
         assert client.at_end()
 
 
+@pytest.mark.parametrize("path", [PATH, "/v2/a/manifests/latest"])
+def test_continue_is_not_sent_to_a_client_of_http_1_0(path: str) -> None:
+    with running(Uploads()) as server, server.client() as client:
+        client.send(head("Content-Length: 3", "Expect: 100-continue", path=path).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        client.send(b"abc")
+        response = client.response()
+
+        assert (response.status, response.body) == (200, digest(b"abc"))
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_bytes_before_a_disconnect_are_kept(framing: str) -> None:
     app = Uploads()
