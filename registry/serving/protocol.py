@@ -26,6 +26,7 @@ from registry.serving.transfer import Transfers
 _UPLOADS = b"/blobs/uploads/"
 _UPLOAD_METHODS = ("PATCH", "PUT", "POST")
 _BODY_FIELDS = (b"content-length", b"transfer-encoding")
+_NOTED_FIELDS = frozenset((b"host", b"expect", b"transfer-encoding"))
 _MAX_URL = 16 * 1024
 _HIGH_WATER = 512 * 1024
 _ASGI: Any = {"version": "3.0", "spec_version": "2.4"}
@@ -55,8 +56,9 @@ class RegistryProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_body = False
         self._body_seen = False
-        self._url_too_long = False
+        self._objection = (400, "the request is not valid HTTP/1.1")
         self._hosts = 0
+        self._coded = False
         self._lingering = False
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -103,10 +105,7 @@ class RegistryProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._decline_upgrade()
         except httptools.HttpParserError:
-            if self._url_too_long:
-                self.refuse(414, f"the URL is longer than {_MAX_URL} bytes")
-                return
-            self.refuse(400, "the request is not valid HTTP/1.1")
+            self.refuse(*self._objection)
 
     def _decline_upgrade(self) -> None:
         """Serve the request as if nothing else had been offered; the parser cannot go on behind it (RFC 9110, 7.8)."""
@@ -139,10 +138,13 @@ class RegistryProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the head."""
         name = name.lower()
-        if name == b"host":
-            self._hosts += 1
-        elif name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
+        if name in _NOTED_FIELDS:
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"transfer-encoding":
+                self._coded = True
+            elif value.lower() == b"100-continue":
+                self.expect_100_continue = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -150,21 +152,22 @@ class RegistryProtocol(HttpToolsProtocol):
         self._head_arrived()
         method: bytes = self.parser.get_method()
         version: str = self.parser.get_http_version()
-        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
-            raise httptools.HttpParserError("a request names one host (RFC 9112, 3.2)")
+        if self._hosts != 1 or self._coded:
+            self._check_head(version)
         url = httptools.parse_url(self.url)
         raw_path: bytes = url.path
         path = raw_path.decode("ascii")
-        self.scope["method"] = method.decode("ascii")
+        scope = self.scope
+        scope["method"] = method.decode("ascii")
         if version != "1.1":
-            self.scope["http_version"] = version
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = raw_path
-        self.scope["query_string"] = url.query or b""
+            scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = url.query or b""
         self._in_body = True
         earlier = self.cycle
         self.cycle = Cycle(
-            scope=self.scope,
+            scope=scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -184,6 +187,21 @@ class RegistryProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, app))
 
+    def _check_head(self, version: str) -> None:
+        """Raises `HttpParserError`, before the application hears of the request."""
+        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
+            raise httptools.HttpParserError("a request names one host (RFC 9112, 3.2)")
+        if not self._coded:
+            return
+        self._coded = False
+        values = b",".join(value for name, value in self.headers if name == b"transfer-encoding")
+        *others, last = [coding.strip().lower() for coding in values.split(b",") if coding.strip()] or [b""]
+        if last != b"chunked" or b"chunked" in others:
+            raise httptools.HttpParserError("nobody can tell where the body ends (RFC 9112, 6.3)")
+        if others:
+            self._objection = (501, "of the transfer codings only chunked is known here")
+            raise httptools.HttpParserError("an unknown transfer coding (RFC 9112, 6.1)")
+
     def on_body(self, body: bytes) -> None:
         """Part of a body that goes uvicorn's way."""
         self._body_seen = True
@@ -198,14 +216,17 @@ class RegistryProtocol(HttpToolsProtocol):
         """The request is whole."""
         self._in_body = False
         self._head_bytes = 0
-        self.cycle.body_complete = True
-        super().on_message_complete()
+        cycle = self.cycle
+        cycle.body_complete = True
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def on_url(self, url: bytes) -> None:
         """Part of the request's target."""
         self.url += url
         if len(self.url) > _MAX_URL:
-            self._url_too_long = True
+            self._objection = (414, f"the URL is longer than {_MAX_URL} bytes")
             raise httptools.HttpParserError("URL too long")
 
     def _leave_in_socket(self, early: bytes) -> bool:

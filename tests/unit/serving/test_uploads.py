@@ -285,6 +285,49 @@ def test_doubtful_length_is_refused_and_nothing_behind_it_is_a_request(fields: l
     assert "GET /smuggled" not in app.seen
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Transfer-Encoding: GZip;q=1 ,, Chunked"],
+        ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_unknown_transfer_coding_is_refused_before_anything_happens(method: str, fields: list[str]) -> None:
+    app = Uploads()
+    with running(app) as server, server.client() as client:
+        client.send(head(*fields, method=method) + b"0\r\n\r\n" + head(method="GET", path="/smuggled"))
+        response = client.response()
+
+        assert (response.status, response.headers["connection"]) == (501, "close")
+        assert b"only chunked" in response.body
+        assert client.at_end()
+    assert app.seen == []
+
+
+@pytest.mark.parametrize("coding", ["xchunked", "gzip", "chunked, identity", "chunked;x=y"])
+def test_body_without_an_end_is_refused_before_anything_happens(coding: str) -> None:
+    app = Uploads()
+    with running(app) as server, server.client() as client:
+        client.send(head(f"Transfer-Encoding: {coding}", method="DELETE"))
+
+        assert client.response().status == 400
+        assert client.at_end()
+    assert app.seen == []
+
+
+def test_trailers_say_nothing_about_the_next_request() -> None:
+    app = Uploads()
+    trailers = b"Host: b\r\nExpect: 100-continue\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with running(app) as server, server.client() as client:
+        for path in (PATH, "/v2/a/manifests/latest"):
+            client.send(head("Transfer-Encoding: chunked", path=path) + b"3\r\nabc\r\n0\r\n" + trailers)
+            assert client.response().body == digest(b"abc")
+            client.send(head("Content-Length: 3", path=path) + b"abc")
+            assert client.response().body == digest(b"abc")
+
+
 def test_many_uploads_at_once_on_few_threads_all_arrive() -> None:
     app = Uploads()
     with running(app, threads=2) as server:
