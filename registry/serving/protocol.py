@@ -3,7 +3,8 @@
 The parser is fed up to the end of a request's head. If the request is an upload, its body stays in the socket, and the
 application gets an object that pours it (`SocketBody`, in the scope's extensions as `cargohold.body`); the parser sees
 none of it and a new one takes over behind the body. Everything unusual goes uvicorn's way, through the parser: TLS,
-pipelining, a head whose end is not where a read showed it. Also keeps a connection within `Limits`.
+pipelining, a head whose end is not where a read showed it. Offers of another protocol are ignored. Also keeps a
+connection within `Limits`.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from uvicorn.server import ServerState
 
 from registry.serving.cycle import Cycle
 from registry.serving.heads import HeadEnd
+from registry.serving.known_head import new_parser, parser_behind_head
 from registry.serving.limits import Limits
 from registry.serving.lingering import Lingering
 from registry.serving.refusals import overloaded, refusal
@@ -79,18 +81,17 @@ class RegistryProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         while data and not self._lingering and not self.transport.is_closing():
             if self._in_body:
-                self._feed(data)
-                return
+                data = self._feed(data)
+                continue
             end = self._head_end.find(data)
             if not self._head_fits(len(data) if end < 0 else end):
                 return
             if end < 0:
                 self._head_began()
-                self._feed(data)
-                return
+                data = self._feed(data)
+                continue
             self._body_seen = False
-            self._feed(data if end == len(data) else data[:end])
-            data = data[end:]
+            data = self._feed(data if end == len(data) else data[:end]) + data[end:]
             if self._at_body() and self._leave_in_socket(data):
                 return
 
@@ -98,22 +99,34 @@ class RegistryProtocol(HttpToolsProtocol):
         """True if the head that was just fed is followed by a body of which the parser has seen nothing."""
         return self._in_body and not self._body_seen
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> bytes:
+        """Give the parser `data`; returns what it has left of it, behind a head that asks for an upgrade."""
         self._head_end.passed(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade()
+            return data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self.refuse(*self._objection)
+        return b""
 
     def _decline_upgrade(self) -> None:
-        """Serve the request as if nothing else had been offered; the parser cannot go on behind it (RFC 9110, 7.8)."""
-        if any(name in _BODY_FIELDS for name, _ in self.headers):
-            self.refuse(400, "a request with a body cannot ask for an upgrade; send it without the Upgrade header")
-        else:
-            self.cycle.keep_alive = False
-            self.flow.pause_reading()
+        """Go on behind the head as if nothing else had been offered (RFC 9110, 7.8).
+
+        The parser has said that the request is complete; the application's task has not run yet, and sees none of it.
+        """
+        if self.scope["method"] == "CONNECT":
+            self.refuse(400, "there are no tunnels here")  # what follows is for somebody else
+            return
+        self._in_body = True
+        self.cycle.body_complete = False
+        self.cycle.more_body = True
+        self.cycle.message_event.clear()
+        try:
+            self.parser = parser_behind_head(self, [field for field in self.headers if field[0] in _BODY_FIELDS])
+        except httptools.HttpParserError:
+            self.refuse(*self._objection)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -260,7 +273,7 @@ class RegistryProtocol(HttpToolsProtocol):
     def through_parser(self, early: bytes) -> None:
         """The application asked for messages after all: the body that was left in the socket goes uvicorn's way."""
         if early:
-            self._feed(early)
+            self.data_received(early)
 
     def _send_continue(self) -> None:
         if self.cycle.waiting_for_100_continue:
@@ -269,8 +282,7 @@ class RegistryProtocol(HttpToolsProtocol):
 
     def _behind_body(self, data: bytes) -> None:
         """The body was taken to its end; `data` was read behind it."""
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser = new_parser(self)
         self._head_end = HeadEnd()
         self._head_bytes = 0
         self._in_body = False

@@ -72,7 +72,7 @@ def test_url_beyond_the_limit_is_refused_with_414() -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"PUT / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
+        b"CONNECT http://a/x HTTP/1.1\r\nHost: a\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
 def test_what_is_no_request_is_refused_with_400(request_: bytes) -> None:
@@ -80,15 +80,6 @@ def test_what_is_no_request_is_refused_with_400(request_: bytes) -> None:
         client.send(request_)
 
         assert refused(client, 400)
-
-
-@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
-def test_offer_to_upgrade_is_ignored(upgrade: str) -> None:
-    with running(ok) as server, server.client() as client:
-        response = client.get("/x", fields=f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n")
-
-        assert (response.status, response.body, response.headers["connection"]) == (200, b"/x", "close")
-        assert client.at_end()
 
 
 def test_head_that_takes_too_long_is_refused_with_408() -> None:
