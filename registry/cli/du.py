@@ -135,7 +135,7 @@ def _record(space: "Space", *, knows_all: bool) -> Record:
 
 def _plain(usage: "Usage", storage: "StorageUsage | None", spaces: "list[Space]") -> dict[str, object]:
     return {
-        "repositories": [asdict(space) for space in spaces],
+        "repositories": [asdict(space) if storage else {**asdict(space), "reclaimable": None} for space in spaces],
         "blobs": usage.blobs + (storage.unneeded_blobs if storage else 0),
         "tagged": usage.tagged,
         "untagged": usage.untagged if storage else None,
