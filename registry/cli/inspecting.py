@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.failure import Failure
+from registry.cli.failure import MISUSED, Failure
 from registry.cli.gotemplate import NilList, NilMap, Record, Template, TemplateFailed, TemplateInvalid
 from registry.cli.listing import template
 from registry.cli.looking_options import PlatformOption, prefix, shown
@@ -155,5 +155,7 @@ def _filled(made: Template, value: Record) -> str:
         config.update({name: nil() for name, nil in _NIL.items() if config.get(name) is None})
     try:
         return made.render(value)
-    except (TemplateInvalid, TemplateFailed) as error:
+    except TemplateInvalid as error:
+        raise Failure(f"--format: {error}", MISUSED) from error
+    except TemplateFailed as error:
         raise Failure(f"--format: {error}") from error

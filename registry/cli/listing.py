@@ -24,7 +24,9 @@ class Layout:
             lines = [self.template.render(row) for row in rows]
             if self.is_table:
                 lines = [self.template.head(Record(self.head)), *lines]
-        except (TemplateInvalid, TemplateFailed) as error:
+        except TemplateInvalid as error:
+            raise Failure(f"--format: {error}", MISUSED) from error
+        except TemplateFailed as error:
             raise Failure(f"--format: {error}") from error
         if self.is_table:
             output.columns(*(part.split("\t") for line in lines for part in line.split("\n")))
