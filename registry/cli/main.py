@@ -9,6 +9,7 @@ import typer
 
 from registry import __version__
 from registry.cli import auth_commands, bundle, config_commands, mirror, output, policy, storage, tokens, users
+from registry.cli.dockers_flags import DockersFlags
 from registry.cli.du import du
 from registry.cli.failure import FAILED, Failure
 from registry.cli.fsck import fsck
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 for command in (images, inspect, history, tag, rmi, referrers, du):
-    app.command()(command)
+    app.command(cls=DockersFlags)(command)
 app.command()(gc)
 app.command()(prune)
 app.command()(retention)
