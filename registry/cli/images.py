@@ -144,17 +144,21 @@ async def _rows(
 ) -> "Sequence[Row]":
     from registry.browse.images import Images  # noqa: PLC0415  # start-up time
     from registry.browse.listing import Listing, newest_first  # noqa: PLC0415
+    from registry.content.errors import ManifestUnknown, NameUnknown  # noqa: PLC0415
 
     reader = Images(opened.place, choice)
     wanted = await _wanted(opened, reader, filters, compared, every=every)
     listing = Listing(opened.place, reader, wanted)
-    if named and (named[0].tag or named[0].digest):
-        return newest_first(await listing.of_image(named[0].name, named[0].reference))
     found: list[Row] = []
     steps = Steps()
-    async for rows in listing.of_repository(named[0].name) if named else listing.of_repositories():
-        found += rows
-        steps(f"{len(found)} images")
+    try:
+        if named and (named[0].tag or named[0].digest):
+            return newest_first(await listing.of_image(named[0].name, named[0].reference))
+        async for rows in listing.of_repository(named[0].name) if named else listing.of_repositories():
+            found += rows
+            steps(f"{len(found)} images")
+    except (NameUnknown, ManifestUnknown) as error:
+        output.note(error.message)
     steps.end()
     return newest_first(found)
 

@@ -111,6 +111,17 @@ def test_a_format_of_docker_gives_what_docker_gives(cargohold: Cargohold, at: tu
     assert line["CreatedAt"].startswith("2024-06-01 ")
 
 
+@pytest.mark.parametrize(("name", "message"), [("team/nope", "no repository team/nope"), ("team/app:nope", "nope")])
+def test_of_an_image_that_is_not_there_the_list_is_empty(
+    cargohold: Cargohold, at: tuple[str, ...], name: str, message: str
+) -> None:
+    done = cargohold("images", *at, name)
+
+    assert (done.code, done.out.split()[0], len(done.out.splitlines())) == (0, "REPOSITORY", 1)
+    assert message in done.err
+    assert cargohold("images", *at, name, "--quiet").out == ""
+
+
 def test_dangling_images_of_a_storage_are_shown(cargohold: Cargohold, shelf: Path) -> None:
     cargohold("rmi", "--root", shelf, "team/app:both", "--no-prune")
 
@@ -168,8 +179,11 @@ def test_history_shows_each_step_with_its_layer(cargohold: Cargohold, at: tuple[
     assert re.split(" {3,}", lines[3])[2] == "ADD base " + "x" * 35 + "…"
     assert [step["size"] for step in steps] == [len(ONE.layers[1].data), 0, len(BASE.data)]
     assert [step["layer"] for step in steps] == [ONE.layers[1].digest, None, BASE.digest]
-    plain = cargohold("history", *at, "team/app:1", "--no-human", "--no-trunc", "--format", "{{.Size}} {{.CreatedAt}}")
+    form = "{{.Size}} {{.CreatedAt}}"
+    plain = cargohold("history", *at, "team/app:1", "--no-human", "--no-trunc", "--format", form)
     assert plain.out.splitlines()[2] == f"{len(BASE.data)} 2024-05-01T00:00:00Z"
+    for flag in ("--no-human", "--human=false", "-H=false", "--human=0"):
+        assert plain == cargohold("history", *at, "team/app:1", flag, "--no-trunc=true", "--format", form)
     assert cargohold("history", *at, "team/app:1", "-q").out.split()[1:] == ["<missing>", "<missing>"]
 
 
@@ -196,6 +210,7 @@ def test_du_counts_each_blob_once(cargohold: Cargohold, at: tuple[str, ...]) -> 
     assert (app["repository"], base["repository"]) == ("team/app", "lib/base")
     assert app["shared"] == base["shared"] >= len(BASE.data)
     assert found["tagged"] == app["own"] + base["own"] + app["shared"]
+    assert app["reclaimable"] == (None if at[0] == "--url" else 0)
     assert ("RECLAIMABLE" in done.out, "N/A" in done.out) == (True, at[0] == "--url")
     assert len(cargohold("du", *at, "lib/base").out.splitlines()) == 2
 
@@ -271,11 +286,10 @@ def test_rmi_of_several_goes_on_after_one_that_cannot_go(cargohold: Cargohold, s
         (["images", "--format", "{{.Tag"], 2, "--format: '{{' is not closed with '}}', at character 1"),
         (["images", "--format", "table {{index .Tag 99}}"], 1, "index: there is no number 99"),
         (["images", "--platform", "amd64"], 2, "--platform: 'amd64' is not a platform"),
-        (["images", "team/nope"], 1, "no repository team/nope"),
-        (["images", "team/app:nope"], 1, "nope"),
         (["images", "../etc"], 2, "'..' is not a host"),
         (["inspect", "team/app:nope"], 1, "nope"),
-        (["inspect", "team/app:1", "--format", "{{.Config.Nope}}"], 1, "there is no field .Nope"),
+        (["inspect", "team/app:1", "--format", "{{.Config.Nope}}"], 2, "there is no field .Nope"),
+        (["inspect", "team/app:1", "--format", "{{range .Layers}}{{.nope}}{{end}}"], 2, "there is no field .nope"),
         (["inspect", "team/app:1", "--format", "{{index .RepoDigests 7}}"], 1, "there is no number 7 among 1"),
         (["inspect", "team/app@sha256:12"], 2, "a sha256 digest has 64"),
         (["history", "team/app:nope"], 1, "nope"),
