@@ -55,9 +55,13 @@ def told() -> Iterator[None]:
 
 
 def check_destination(path: Path) -> None:
-    """A file gets its name when all of it is there: what is no file, such as /dev/stdout, would be gone. Raises
-    `Failure`.
+    """A file gets its name when all of it is there: what is no file, such as /dev/stdout, would be gone. Its directory
+    has to be there: where a medium is not mounted, another disk would be filled. Raises `Failure`.
     """
+    if not path.parent.is_dir():
+        raise Failure(
+            f"--output {path}: the directory {path.parent} is not there; make it, or mount the medium", MISUSED
+        )
     if path.exists() and not path.is_file():
         what = "a directory: name a file in it" if path.is_dir() else "no file, and would be replaced: name a file"
         raise Failure(f"--output {path} is {what}", MISUSED)
@@ -67,6 +71,8 @@ def open_checked(path: Path, key: Path | None, unnamed: "RepositoryName | None" 
     """A bundle, with its signature verified if there is a key. Raises what `told` tells."""
     from registry.mirror.bundle_reader import open_bundle  # noqa: PLC0415  # start-up time
 
+    if path.is_dir():
+        raise Failure(f"{path} is a directory, and a bundle a file; an OCI layout loads `cargohold sync oci:{path}`")
     return closing(open_bundle(path, _check(key), unnamed))
 
 

@@ -180,7 +180,26 @@ def test_a_bundle_of_what_the_other_side_has_lost_says_what_to_do(
     assert len(listed[0]["missing"]) == 1
     assert loaded.code == 1
     assert "failed: team/app:2: " in loaded.out
+    assert f"1 images of {second} could not be loaded\n" in loaded.err
     assert "neither in the bundle nor in the registry: make the bundle again from an inventory" in loaded.out
+
+
+def test_of_the_others_nothing_is_said_that_is_not_so(cargohold: Cargohold, root: Path, closed: Path) -> None:
+    new = image([random_layer(64 * 1024, 1000), random_layer(10, 5)])  # its first layer is that of AMD
+    cargohold("bundle", "create", "--root", root, "team/app:1", "-o", "1.tar")
+    asyncio.run(push(place(root), NAME, new, "2"))
+    asyncio.run(push(place(root), NAME, ARM, "3"))
+    cargohold("bundle", "create", "--root", root, "team/app:2", "team/app:3", "-o", "2.tar", "--since", "1.tar")
+
+    planned = cargohold("bundle", "load", "2.tar", "--root", closed, "--dry-run")
+    loaded = cargohold("bundle", "load", "2.tar", "--root", closed)
+    unchanged = cargohold(
+        "bundle", "create", "--root", root, "team/app:1", "team/app:no", "-o", "3.tar", "--since", "1.tar"
+    )
+
+    assert planned.err.endswith("1 images of 2.tar could not be loaded; the others would be loaded\n")
+    assert loaded.err.endswith("1 images of 2.tar could not be loaded; the others were loaded\n")
+    assert unchanged.err.endswith("1 images are not in the bundle\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
@@ -252,7 +271,10 @@ def test_what_is_no_file_is_not_replaced_by_one(cargohold: Cargohold, root: Path
         (["create", "a:1", "-o", "o.tar", "--root", "nowhere"], 2, "nowhere is not there"),
         (["load", "nowhere.tar"], 1, "nowhere.tar is not there, nor is nowhere.tar.001"),
         (["verify", "pyproject.toml"], 1, "is not there"),
-        (["ls", "."], 1, "Is a directory"),
+        (["create", "a:1", "-o", "gone/o.tar"], 2, "the directory gone is not there"),
+        (["inventory", "-o", "gone/i.json"], 2, "the directory gone is not there"),
+        (["ls", "."], 1, ". is a directory"),
+        (["load", "."], 1, "`cargohold sync oci:.`"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_the_right_code(
