@@ -5,7 +5,7 @@ All scalars are read as the text that stands there: `1.10` is a tag, not a numbe
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
@@ -13,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, T
 from config.load import ConfigError, Mistake
 from config.sync import CopySettings
 from config.upstreams import UpstreamSettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def _none_is_empty(kind: type) -> BeforeValidator:
@@ -109,7 +112,14 @@ def _hosts(file: Path) -> dict[str, _Host]:
     except ValidationError as error:
         raise ConfigError(
             *(
-                Mistake(str(file), f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {detail['msg']}")
+                Mistake(str(file), f"{'.'.join(map(str, detail['loc'])) or 'the file'}: {_problem(detail)}")
                 for detail in error.errors()
             )
         ) from error
+
+
+def _problem(detail: "ErrorDetails") -> str:
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(field.alias or name for name, field in _Host.model_fields.items())
+        return f"skopeo knows no such key; there are {known}"
+    return detail["msg"]
