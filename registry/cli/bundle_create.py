@@ -229,4 +229,5 @@ def _report(done: "tuple[Making, Tally]", destination: Path, *, as_json: bool) -
         for failed in tally.failed:
             output.result(f"failed: {failed.image}: {failed.reason}")
     if tally.failed:
-        raise Failure(f"{len(tally.failed)} images are not in the bundle; the others are")
+        others = "; the others are" if tally.images_done > unchanged else ""
+        raise Failure(f"{len(tally.failed)} images are not in the bundle{others}")

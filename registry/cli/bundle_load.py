@@ -7,7 +7,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told, whole_prefix
-from registry.cli.copying import failures, line_of
+from registry.cli.copying import but, failures, line_of
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
@@ -141,4 +141,4 @@ def _report(tally: "Tally", images: int, file: Path, *, dry_run: bool, as_json: 
         for failed in tally.failed:
             output.result(f"failed: {failed.image}: {failed.reason}")
     if tally.failed:
-        raise Failure(f"{images - done} images of {file} could not be loaded; the others were")
+        raise Failure(f"{images - done} images of {file} could not be loaded{but(done, 'loaded', would=dry_run)}")

@@ -41,6 +41,11 @@ def pace(moved: int, left: int, seconds: float) -> list[str]:
     return [f"{format_size(int(rate))}/s", f"{time_left // 60}:{time_left % 60:02} left"]
 
 
+def but(done: int, others: str, *, would: bool = False) -> str:
+    """What a message of images that failed says of those that did not, if there are any; in a dry run what would be."""
+    return f"; the others {f'would be {others}' if would else f'were {others}'}" if done else ""
+
+
 def failures(tally: "Tally") -> list[dict[str, str]]:
     """The images that failed, for programs."""
     return [{"image": str(failed.image), "reason": failed.reason} for failed in tally.failed]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.copying import line_at
+from registry.cli.copying import but, line_at
 from registry.cli.failure import INTERRUPTED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import shown
@@ -163,13 +163,14 @@ def _line(found: _Found, seconds: float) -> str:
 
 
 def _report(found: _Found, *, dry_run: bool, as_json: bool) -> None:
-    failed = found.count()["failed"]
+    count = found.count()
+    failed, brought = count["failed"], count["copied"] + count["tagged"]
     if as_json:
         output.json_result(_document(found, dry_run=dry_run))
     else:
         _print(found, dry_run=dry_run)
     if failed:
-        raise Failure(f"{failed} images, or lists of them, failed; the others were brought")
+        raise Failure(f"{failed} images, or lists of them, failed{but(brought, 'brought', would=dry_run)}")
 
 
 def _document(found: _Found, *, dry_run: bool) -> dict[str, object]:

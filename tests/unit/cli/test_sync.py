@@ -85,7 +85,7 @@ def test_a_file_of_skopeo_gives_copies_and_registries(tmp_path: Path) -> None:
         ("a: " + 5000 * "[", "is not YAML"),
         ("[]", "the file"),
         ("x.io: {images: 7}", "x.io.images"),
-        ("x.io: {image: {}}", "x.io.image"),
+        ("x.io: {image: {}}", "x.io.image: skopeo knows no such key; there are images, images-by-tag-regex, "),
         ("x.io: {credentials: {username: a}}", "x.io.credentials.password"),
         ("x.io: {images-by-semver: {a: newest}}", "is not a range of versions"),
         ("x.io: {images-by-tag-regex: {a: '('}}", "in this regular expression"),
@@ -163,6 +163,23 @@ def test_sources_that_would_become_one_do_not_overwrite_each_other(cargohold: Ca
 
     assert ended.code == 1
     assert "failed: b/app:v1: a/app has become both/app:v1 in this run" in ended.out
+
+
+def test_of_the_others_nothing_is_said_that_is_not_so(cargohold: Cargohold, tmp_path: Path) -> None:
+    write_oci_layout(tmp_path / "app", {"v1": random_image(1), "v2": random_image(2)})
+    gone = random_image(2).manifest.digest.replace(":", "/")
+    (tmp_path / "app" / "blobs" / gone).unlink()
+    arguments = ("sync", f"oci:{tmp_path / 'app'}", "--root", tmp_path / "data", "--quiet")
+
+    alone = cargohold("sync", f"oci:{tmp_path}", "--root", tmp_path / "data", "--quiet")
+    planned = cargohold(*arguments, "--dry-run")
+    done = cargohold(*arguments)
+    again = cargohold(*arguments)
+
+    assert alone.err.endswith("1 images, or lists of them, failed\n")
+    assert planned.err.endswith("1 images, or lists of them, failed; the others would be brought\n")
+    assert done.err.endswith("1 images, or lists of them, failed; the others were brought\n")
+    assert again.err.endswith("1 images, or lists of them, failed\n")
 
 
 def test_a_storage_that_is_not_there_is_no_empty_source(cargohold: Cargohold, tmp_path: Path) -> None:
