@@ -17,6 +17,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName
 from registry.content.places import Source
+from registry.mirror.errors import UpstreamUnavailable
 from registry.mirror.platforms import Platform, platform_of, platforms
 
 _DEEPEST = 4
@@ -118,6 +119,9 @@ class Images:
             stored = await self._manifest(index.repository, child.digest)
         except ManifestUnknown:
             return None
+        except UpstreamUnavailable as error:  # a mirror has not fetched it yet, and cannot now
+            note = f"{index.repository}@{index.digest}: its image {child.digest} cannot be read: {error.message}"
+            return replace(index, notes=[note])
         image = await self._open(index.repository, index.named, stored, depth + 1)
         return replace(image, platform=index.platform or image.platform)
 
@@ -144,7 +148,7 @@ class Images:
             return replace(image, notes=[f"{where}: its config has {config.size} bytes, nobody reads it"])
         try:
             parsed = parse_image_config(await self._blob(image.repository, config))
-        except (BlobUnknown, ContentCorrupt) as error:
+        except (BlobUnknown, ContentCorrupt, UpstreamUnavailable) as error:
             return replace(image, notes=[f"{where}: its config cannot be read: {error.message}"])
         if parsed is None:
             return replace(image, notes=[f"{where}: its config is no JSON object"])

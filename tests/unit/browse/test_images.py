@@ -1,6 +1,7 @@
 """Images as docker shows them, out of any place."""
 
 import json
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,9 @@ from registry.browse.inspecting import FIELDS, inspected
 from registry.content.digest import Digest
 from registry.content.errors import ManifestUnknown
 from registry.content.manifest_store import StoredManifest
-from registry.content.names import RepositoryName, Tag
+from registry.content.names import Reference, RepositoryName, Tag
+from registry.content.places import OpenBlob
+from registry.mirror.errors import RateLimited, UpstreamUnavailable
 from registry.mirror.platforms import Platform
 from tests.images import OCI_INDEX, OCI_MANIFEST, Image, Index, artifact, index, random_image, random_layer
 from tests.images import image as image_of
@@ -119,6 +122,29 @@ async def test_an_image_whose_config_is_gone_or_damaged_is_shown_with_a_note() -
 
         assert str(image.id) == ONE.manifest.digest
         assert "its config cannot be read" in image.notes[0]
+
+
+@pytest.mark.parametrize("error", [UpstreamUnavailable("it fails with 503"), RateLimited("too many requests")])
+async def test_what_a_mirror_cannot_fetch_now_is_a_note_and_ends_no_list(error: UpstreamUnavailable) -> None:
+    class Mirror(MemoryPlace):
+        def blob(self, *_: object) -> AbstractAsyncContextManager[OpenBlob]:  # type: ignore[override]  # it fails
+            raise error
+
+        async def manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
+            if str(reference) == ARM.manifest.digest:
+                raise error
+            return await super().manifest(name, reference)
+
+    place = Mirror()
+    place.add(APP, ONE, "1")
+    place.add(APP, index([ARM, ONE]), "2")
+
+    shown = [await opened(place), await opened(place, Shown(Platform("linux", "arm64")), Tag("2"))]
+
+    assert [image.config for image in shown] == [None, None]
+    assert shown[0].size == sum(len(layer.data) for layer in ONE.layers)
+    for image in shown:
+        assert f"cannot be read: {error.message}" in image.notes[0]
 
 
 async def test_an_index_whose_image_is_gone_is_shown_with_a_note() -> None:
