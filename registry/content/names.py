@@ -8,7 +8,7 @@ import re
 from typing import Self
 
 from registry.content.digest import Digest
-from registry.content.errors import NameInvalid, TagInvalid
+from registry.content.errors import DigestInvalid, NameInvalid, TagInvalid
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _ONE = re.compile(_COMPONENT)
@@ -84,6 +84,15 @@ def cosign_tags(subject: Digest) -> tuple[Tag, ...]:
     """
     texts = [f"{subject.algorithm}-{subject.encoded}.{kind}" for kind in ("sig", "att", "sbom")]
     return tuple(Tag(text) for text in texts if is_tag(text))
+
+
+def subject_of(tag: Tag) -> Digest | None:
+    """The manifest that a tag of `cosign_tags` or `referrers_tag` belongs to; None for any other tag."""
+    algorithm, _, rest = tag.partition("-")
+    try:
+        return Digest.parse(f"{algorithm}:{rest.partition('.')[0]}")
+    except DigestInvalid:
+        return None
 
 
 def referrers_tag(subject: Digest) -> Tag:

@@ -18,6 +18,7 @@ from registry.content.errors import (
     NameUnknown,
     NotMirrored,
     PlaceCorrupt,
+    PlaceRateLimited,
     PlaceRefused,
     PlaceUnavailable,
     TagImmutable,
@@ -25,7 +26,7 @@ from registry.content.errors import (
 from registry.content.image_config import parse_image_config
 from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
-from registry.content.names import Reference, RepositoryName, Tag
+from registry.content.names import Reference, RepositoryName, Tag, subject_of
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrersPage
 from registry.content.repository import Registry
@@ -109,7 +110,7 @@ class PullThrough:
         own_page: Callable[[], Awaitable[ReferrersPage]],
     ) -> ReferrersPage:
         """What `own_page` gives when all that refers to a manifest is here; if the upstream does not answer, what it
-        gives now, unless that is nothing.
+        gives now, unless that is nothing and may not be all that came along with the image.
         """
         failure: Exception | None = None
         if self._referrers.get((name, subject)) is None:
@@ -121,7 +122,7 @@ class PullThrough:
         page = await own_page()
         if failure is None:
             return page
-        if not page.descriptors:
+        if not page.descriptors and not await self._came_along(failure, name, subject):
             raise failure
         return replace(page, warning=f"{place.route.host} does not answer: these are the referrers that are cached")
 
@@ -131,7 +132,7 @@ class PullThrough:
         if age is not None and abs(age) < self._rules.tag_seconds:
             return None
         if age is None:
-            await self._fetch_missing(place, name, tag)
+            await self._fetch_missing_tag(place, name, tag)
             return None
         trouble = place.state.trouble
         if not trouble:
@@ -146,6 +147,29 @@ class PullThrough:
                 return None
         place.state.count("stale answers")
         return f"{trouble}: this is what it was {age:.0f} s ago"
+
+    async def _fetch_missing_tag(self, place: MirroredPlace, name: RepositoryName, tag: Tag) -> None:
+        """As `_fetch_missing`; what has not come along with an image that is here is not there."""
+        try:
+            await self._fetch_missing(place, name, tag)
+        except PlaceUnavailable as error:
+            subject = subject_of(tag)
+            if subject is None or not await self._came_along(error, name, subject):
+                raise
+            message = f"{tag} is not cached, and {place.route.host} cannot be asked now"
+            raise ManifestUnknown(message, {"reference": str(tag)}) from error
+
+    async def _came_along(self, error: Exception, name: RepositoryName, subject: Digest) -> bool:
+        """True if what belongs to an image is to be taken from here: it is here, and the upstream is out of reach. One
+        that only wants to be left in peace for a while says when it can be asked.
+        """
+        if not isinstance(error, PlaceUnavailable) or isinstance(error, PlaceRateLimited | PlaceCorrupt):
+            return False
+        try:
+            await self._local.resolve(name, subject)
+        except ManifestUnknown:
+            return False
+        return True
 
     async def _fetch_missing(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> None:
         """Bring a manifest here, or a tag and what it names now. Raises `ManifestUnknown`."""

@@ -19,7 +19,7 @@ from registry.content.errors import (
     PlaceRefused,
     PlaceUnavailable,
 )
-from registry.content.names import RepositoryName, Tag
+from registry.content.names import RepositoryName, Tag, cosign_tags
 from registry.content.upload_sessions import Session
 from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import MirrorError, RateLimited, UpstreamDenied, UpstreamMisbehaved, UpstreamUnavailable
@@ -270,6 +270,27 @@ async def test_no_referrers_is_no_answer_when_the_upstream_cannot_be_asked(
 
     with pytest.raises(PlaceUnavailable):
         await mirror.referrers(APP, Digest.of(b"subject"), None, "", 100)
+
+
+async def test_an_image_that_is_here_needs_no_upstream_to_say_what_else_belongs_to_it(
+    make_mirror: MakeMirror, upstream: FakeUpstream
+) -> None:
+    mirror = make_mirror(rules=replace(ALWAYS, unknown_seconds=0.0))
+    digest = await upstream.put("team/app", IMAGE, "latest")
+    await mirror.get_manifest(APP, LATEST)
+    upstream.failure = UpstreamUnavailable("no answer")
+
+    found = await mirror.referrers(APP, digest, None, "", 100)
+    with pytest.raises(ManifestUnknown, match=r"is not cached, and hub\.example cannot be asked"):
+        await mirror.get_manifest(APP, cosign_tags(digest)[0])
+
+    assert (found.descriptors, "does not answer" in str(found.warning)) == ((), True)
+    for tag in (Tag("other"), cosign_tags(Digest.of(b"not here"))[0]):
+        with pytest.raises(PlaceUnavailable):
+            await mirror.get_manifest(APP, tag)
+    upstream.failure = RateLimited("too many", 0.0)
+    with pytest.raises(PlaceRateLimited):
+        await mirror.get_manifest(APP, cosign_tags(digest)[0])
 
 
 async def test_signatures_come_with_an_image_unasked(make_mirror: MakeMirror, upstream: FakeUpstream) -> None:
