@@ -36,7 +36,6 @@ class PartialFiles:
         self._final = final
         self._partial = final.with_name(f".{final.name}.{request}.partial")
         self._part_size = part_size
-        durable.make_directories(str(final.parent))
         self._fds: list[int] = [_open(self._path(self._partial, 1))]
         try:
             fcntl.flock(self._fds[0], fcntl.LOCK_EX | fcntl.LOCK_NB)

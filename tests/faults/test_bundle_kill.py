@@ -108,6 +108,7 @@ def test_a_bundle_that_was_killed_is_not_there_and_the_same_command_goes_on(
     root: Path, tmp_path: Path, step: str, after: int, options: list[str]
 ) -> None:
     out = tmp_path / "out" / "out.tar"
+    out.parent.mkdir()
     assert ended("create", *images(root), "-o", out, *options, step=step, after=after) == -signal.SIGKILL
     assert step == "sync_directory" or not out.exists()
     assert not out.with_name("out.tar.001").exists()
