@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import pickle
+import signal
 import socket
 import sys
 from collections import Counter
@@ -33,6 +34,7 @@ from registry.content.immutable_tags import Covers
 from registry.content.leases import CollectorBusy, LeaseLost, storage_time
 from registry.name_patterns import NamePattern
 from registry.ops.logs import configure_logging
+from registry.ops.stopping import run_until_stopped
 from storage_backends.errors import StorageError
 
 _log = logging.getLogger(__name__)
@@ -116,13 +118,18 @@ async def run_in_child(work: Work, settings: Settings) -> None:
 
 
 def run_child(further: Works) -> None:
-    """The child: read from standard input what to do, do it, and log what came of it; `further` is no cleanup."""
+    """The child: read from standard input what to do, do it, and log what came of it; `further` is no cleanup. SIGTERM
+    stops it, and it tidies up first.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal everybody gets it: our parent says when to stop
     work, settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent's
     os.nice(_NICENESS)
     configure_logging(json_lines=settings.log.format == "json", level=settings.log.level)
     try:
         own: Works = {"garbage collection": _collect, "retention": _retain, "scrub": _scrub}
-        asyncio.run({**own, **further}[work](settings))
+        run_until_stopped({**own, **further}[work](settings))
+    except KeyboardInterrupt:
+        _log.info("%s was told to stop; the next one goes on", work)
     except (CollectorBusy, ScrubBusy) as busy:
         _log.debug("%s", busy)
     except (LeaseLost, TurnLost) as lost:

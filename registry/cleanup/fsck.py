@@ -136,9 +136,15 @@ class Fsck:
         collector = Collector(self._backend, self._holder, self._options.lease)
         try:
             await collector.begin(await storage_time(self._backend))
+            await self._collect_as(collector, name)
+            await collector.end(f"repaired {name}")
         except CollectorBusy as busy:
             self.checked.notes.append(f"what nobody needs stays in {name}: {busy}")
-            return
+        except BaseException:
+            await collector.stop()
+            raise
+
+    async def _collect_as(self, collector: Collector, name: str) -> None:
         await collector.read_intents()
         doomed: dict[str, dict[Digest, Doomed]] = {}
         for finding in await self._look(name):
@@ -149,7 +155,6 @@ class Fsck:
         for shard, items in sorted(doomed.items()):
             async for _ in remove(self._backend, collector, shard, items):
                 pass
-        await collector.end(f"repaired {name}")
 
     async def _is_right(self, digest: Digest) -> bool:
         """True if the bytes of a blob have its digest; many repositories may ask for the same one."""

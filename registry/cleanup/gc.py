@@ -5,7 +5,7 @@ it is stopped; the next one begins by itself where there is something left.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from registry.cleanup.dangling_referrers import DanglingReferrers
@@ -84,25 +84,33 @@ class Collection:
         self._pace = Pace(options.share)
         self._now = 0.0
 
-    async def run(self) -> AsyncIterator[Collected]:
-        """Collect; yields now and then how far it is. Raises `CollectorBusy`, `LeaseLost`, `StorageError`."""
+    async def run(self) -> AsyncGenerator[Collected, None]:
+        """Collect; yields now and then how far it is. Raises `CollectorBusy`, `LeaseLost`, `StorageError`.
+
+        Cancelled or closed it gives the lease back, so that the next one need not wait.
+        """
         began = time.monotonic()
         async for _ in self._referrers():
             self.collected.seconds = time.monotonic() - began
             yield self.collected
         self._now = await storage_time(self._backend)
         self.collected.stage = "looking for what is needed"
-        if not self._options.dry_run:
-            await self._collector.begin(self._now)
-            await self._collector.read_intents()
-        async for _ in self._cycle():
-            self.collected.seconds = time.monotonic() - began
-            yield self.collected
+        try:
             if not self._options.dry_run:
-                await self._collector.beat()
-        self.collected.stage = "done"
+                await self._collector.begin(self._now)
+                await self._collector.read_intents()
+            async for _ in self._cycle():
+                self.collected.seconds = time.monotonic() - began
+                yield self.collected
+                if not self._options.dry_run:
+                    await self._collector.beat()
+            self.collected.stage = "done"
+            if not self._options.dry_run:
+                await self._collector.end(str(self.collected))
+        except BaseException:
+            await self._collector.stop()
+            raise
         if not self._options.dry_run:
-            await self._collector.end(str(self.collected))
             await done(self._backend, WORK, {**self._progress(), "notes": self.collected.notes[:_MOST_NOTES]})
         yield self.collected
 

@@ -7,7 +7,7 @@ missing. The bytes go with the next garbage collection, if nobody else needs the
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -86,9 +86,20 @@ class ImageRemoval:
         self._at_work = False
         self._below: dict[Digest, set[Digest]] = defaultdict(set)
 
-    async def run(self) -> AsyncIterator[str]:
-        """Remove; yields now and then where it is. Raises `CollectorBusy`, `LeaseLost`, `StorageError`."""
+    async def run(self) -> AsyncGenerator[str, None]:
+        """Remove; yields now and then where it is. Raises `CollectorBusy`, `LeaseLost`, `StorageError`.
+
+        Cancelled or closed it gives the lease back, so that the next one need not wait.
+        """
         self._now = await storage_time(self._backend)
+        try:
+            async for where in self._run():
+                yield where
+        except BaseException:
+            await self._collector.stop()
+            raise
+
+    async def _run(self) -> AsyncIterator[str]:
         if not self._options.dry_run:
             await self._collector.begin(self._now)
             self._at_work = True

@@ -8,6 +8,7 @@ from registry.content.leases import Collector
 from registry.content.names import RepositoryName, Tag
 from registry.content.tag_store import TagStore
 from storage_backends.base import ObjectInfo, StorageBackend
+from storage_backends.waiting import to_its_end
 
 _CLAIM = 100
 """So many digests go at a time; who needs one of them again has to wait until all of these are gone."""
@@ -32,19 +33,25 @@ async def remove(
     """Remove what nobody has come to need; yields what is gone, some at a time. Raises `LeaseLost`.
 
     Of `tags` those stay, and are left out of what is yielded, that name something else by now: that one of them, or any
-    other tag, comes to name this digest at this moment is what the claim rules out.
+    other tag, comes to name this digest at this moment is what the claim rules out. Who is cancelled meanwhile is told
+    when what was claimed is gone: a claim may be given up only then.
     """
     by_name = {str(digest): digest for digest in doomed}
     await collector.condemn(shard, by_name)
     while claimed := await collector.claim(shard, _CLAIM):
         going = {by_name[name]: doomed[by_name[name]] for name in sorted(claimed)}
-        if records := [record for item in going.values() for record in item.records]:
-            await backend.put_many(records)
-        for digest, item in going.items():
-            item.tags = [tag for tag in item.tags if await _untag(backend, collector, tag, digest)]
-        await backend.delete_many([key for item in going.values() for key in item.keys], durable=False)
-        await backend.delete_many([item.blob.key for item in going.values() if item.blob], durable=False)
+        await to_its_end(_remove_claimed(backend, collector, going))
         yield going
+
+
+async def _remove_claimed(backend: StorageBackend, collector: Collector, going: Mapping[Digest, Doomed]) -> None:
+    if records := [record for item in going.values() for record in item.records]:
+        await backend.put_many(records)
+    for digest, item in going.items():
+        item.tags = [tag for tag in item.tags if await _untag(backend, collector, tag, digest)]
+    await backend.delete_many([key for item in going.values() for key in item.keys], durable=False)
+    await backend.delete_many([item.blob.key for item in going.values() if item.blob], durable=False)
+    collector.removed()
 
 
 async def _untag(

@@ -1,6 +1,5 @@
 """`cargohold fsck`: find what points to nothing, and repair what can be repaired."""
 
-import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from registry.cli.failure import Failure
 from registry.cli.gc import seconds, settings_of_storage, told
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -66,7 +66,7 @@ def fsck(  # noqa: PLR0917  # the command line gives them by name
     if grace:
         options = replace(options, grace=seconds("--grace", grace))
     with told(options.lease):
-        checked = asyncio.run(_check(settings, options, quiet=quiet))
+        checked = run_until_stopped(_check(settings, options, quiet=quiet))
     for note in checked.notes:
         output.note(note)
     if as_json:

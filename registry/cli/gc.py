@@ -1,6 +1,5 @@
 """`cargohold gc`: remove what nobody needs, while everybody goes on pushing."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import Steps
 from registry.cli.storage_access import check_owner, check_there
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.checks import Problem
@@ -95,7 +95,7 @@ def seconds(option: str, text: str) -> float:
 def run_gc(settings: "Settings", options: "Options", *, quiet: bool) -> "Collected":
     """One whole collection. Raises `Failure`."""
     with told(options.lease):
-        return asyncio.run(_collect(settings, options, quiet=quiet))
+        return run_until_stopped(_collect(settings, options, quiet=quiet))
 
 
 @contextmanager

@@ -43,7 +43,7 @@ Examples:
   cargohold token create --name ci --scope 'team/*:pull,push'
 
 \b
-Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 stopped with Ctrl-C."""
+Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 stopped with Ctrl-C or SIGTERM."""
 
 app = typer.Typer(
     help="A self-hosted, private registry for OCI and Docker images.",

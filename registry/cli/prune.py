@@ -1,6 +1,5 @@
 """`cargohold prune`: remove images, in the words of `docker image prune`."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ from registry.cli.failure import MISUSED, Failure
 from registry.cli.gc import seconds, settings_of_storage, told
 from registry.cli.removing import ask, gc_after, print_json, removed_images, total
 from registry.cli.settings_options import ConfigOption, RootOption
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -69,7 +69,7 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
     if not dry_run and not force:
         ask(_warning(chosen, every=every))
     with told(settings.cleanup.lease_seconds):
-        removed = asyncio.run(_prune(settings, chosen, options, every=every))
+        removed = run_until_stopped(_prune(settings, chosen, options, every=every))
     collected = gc_after(settings, young) if then_gc and not dry_run else None
     if as_json:
         print_json(removed, collected, dry_run=dry_run)

@@ -1,6 +1,5 @@
 """`cargohold reindex`: rebuild what can be rebuilt, from the manifests."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +8,7 @@ from registry.cli import output
 from registry.cli.failure import Failure
 from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -32,7 +32,7 @@ def reindex(
       cargohold reindex --config cargohold.yml --json
     """
     settings = settings_of_storage(config, root)
-    found = asyncio.run(_reindex(settings, dry_run))
+    found = run_until_stopped(_reindex(settings, dry_run))
     if as_json:
         rows = [{"name": item.name, "referrers": item.referrers, "removed": item.removed} for item in found]
         output.json_result({"dry_run": dry_run, "repositories": rows})

@@ -1,6 +1,5 @@
 """`cargohold restore`: bring back what was deleted, until garbage collection has taken it."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ from registry.cli.failure import MISUSED, Failure
 from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.target import parse_image, told
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -55,10 +55,10 @@ def restore(  # noqa: PLR0917  # the command line gives them by name
     settings = settings_of_storage(config, root)
     with told():
         if listed:
-            items = asyncio.run(_find(settings, wanted))
+            items = run_until_stopped(_find(settings, wanted))
             _list(items, settings.cleanup.grace_seconds, as_json=as_json)
         elif wanted is not None:
-            done = asyncio.run(_restore(settings, wanted, force=force, dry_run=dry_run))
+            done = run_until_stopped(_restore(settings, wanted, force=force, dry_run=dry_run))
             _report(done, dry_run=dry_run, as_json=as_json)
 
 

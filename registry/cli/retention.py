@@ -1,6 +1,5 @@
 """`cargohold retention`: say what the retention policies keep and remove, and do it."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from registry.cli.failure import MISUSED, Failure
 from registry.cli.gc import settings_of_storage, told
 from registry.cli.removing import ask, gc_after, print_json, removed_images, total
 from registry.cli.settings_options import ConfigOption, RootOption
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -75,14 +75,14 @@ def retention(  # noqa: PLR0917  # the command line gives them by name
     asked = _Asked(policy, then_gc)
     with told(settings.cleanup.lease_seconds):
         if dry_run or not force:
-            removed, decided = asyncio.run(_retain(settings, asked, dry_run=True))
+            removed, decided = run_until_stopped(_retain(settings, asked, dry_run=True))
             if not dry_run and removed.going:
                 output.note(f"{_counted(removed, dry_run=True)}:")
                 for line in _lines(removed):
                     output.note(f"  {line}")
                 ask("WARNING! This will remove them.")
         if not dry_run:
-            removed, decided = asyncio.run(_retain(settings, asked, dry_run=False))
+            removed, decided = run_until_stopped(_retain(settings, asked, dry_run=False))
     collected = gc_after(settings, settings.cleanup.grace_seconds) if then_gc and not dry_run else None
     if as_json:
         print_json(removed, collected, dry_run=dry_run, decisions=[_row(*row) for row in decided.rows])

@@ -1,6 +1,5 @@
 """`cargohold scrub`: read everything again, and take away what is damaged."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
 from registry.cli.target import PlainHttpOption, TargetOptions, place_at, told
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -131,7 +131,7 @@ def _run(settings: "Settings", options: "Options", lost: _Lost, *, quiet: bool) 
 
     with told():
         try:
-            return asyncio.run(_scrub(settings, options, lost, quiet=quiet))
+            return run_until_stopped(_scrub(settings, options, lost, quiet=quiet))
         except KeyboardInterrupt:
             raise Failure("stopped; run it again to go on from there", INTERRUPTED) from None
         except ScrubBusy as error:

@@ -1,6 +1,5 @@
 """`cargohold storage …`: a registry's data as a whole."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption, load_settings
 from registry.cli.showing import bar, shown
 from registry.cli.storage_access import check_owner
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -57,7 +57,7 @@ def copy(  # noqa: PLR0917  # the command line gives them by name
         raise Failure("FROM and TO are the same place", MISUSED)
     check_owner(places[1])
     try:
-        found = asyncio.run(_copy(places[0], places[1], jobs, dry_run=dry_run, verify=verify, quiet=quiet))
+        found = run_until_stopped(_copy(places[0], places[1], jobs, dry_run=dry_run, verify=verify, quiet=quiet))
     except KeyboardInterrupt:
         raise Failure("stopped; run it again to go on from there", INTERRUPTED) from None
     except StorageError as error:
@@ -91,7 +91,7 @@ def expire(
     except ValueError as error:
         raise Failure(f"--older-than: {error}", MISUSED) from error
     try:
-        count = asyncio.run(build_backend(settings).expire_uploads(keyspace.UPLOADS, age))
+        count = run_until_stopped(build_backend(settings).expire_uploads(keyspace.UPLOADS, age))
     except StorageError as error:
         raise Failure(f"the storage failed: {error}") from error
     output.result(f"{count} removed")

@@ -1,6 +1,5 @@
 """`cargohold sync`: bring images from one place to another, again and again, and each time only what is new."""
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from registry.cli.showing import shown
 from registry.cli.storage_access import check_owner, check_there
 from registry.cli.sync_sources import Choice, gather
 from registry.cli.target import PlainHttpOption
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -148,7 +148,7 @@ def _run(settings: "Settings", copies: "list[CopySettings]", wish: "Wish", *, qu
 
     began = time.monotonic()
     try:
-        asyncio.run(run())
+        run_until_stopped(run())
     except KeyboardInterrupt:
         raise Failure("stopped; run it again to go on from there", INTERRUPTED) from None
     except StorageError as error:

@@ -4,7 +4,6 @@ Knows options and builders; must not know what is done there. A reference with a
 `--root` and `--config` mean a storage. Both are a place that can be read, written and cleaned.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import load_settings
 from registry.cli.storage_access import check_owner
 from registry.content.places import Removable, Source, Target
+from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from registry.content.image_references import ImageReference
@@ -87,7 +87,7 @@ def act(options: TargetOptions, images: "Sequence[ImageReference]", work: Callab
             return await work(opened)
 
     with told():
-        return asyncio.run(acting())
+        return run_until_stopped(acting())
 
 
 def place_at(options: TargetOptions, host: str) -> AbstractAsyncContextManager[Opened]:

@@ -40,6 +40,7 @@ from registry.content.paging import pages
 from registry.content.walk import is_there
 from storage_backends.base import ObjectInfo, Ready, StorageBackend, StoredObject
 from storage_backends.errors import AlreadyExists, NotFound, StorageError, Unavailable, VersionMismatch
+from storage_backends.waiting import to_its_end
 
 INTENT_SECONDS = 3600.0
 """After so long an intent is what a killed process left."""
@@ -242,6 +243,7 @@ class Collector:
         self._beat = 0.0
         self._seen: set[str] = set()
         self._needed: set[str] = set()
+        self._removing = False
 
     async def begin(self, now: float) -> None:
         """Step 1, and the end of what a killed collector left. Raises `CollectorBusy`."""
@@ -249,12 +251,12 @@ class Collector:
         try:
             found = await self._backend.get(keyspace.COLLECTOR)
         except NotFound:
-            await self._take(if_absent=True)
+            await to_its_end(self._take(if_absent=True))
         else:
             state = load_state(found)
             if state.at_work and now - found.info.modified < self._seconds:
                 raise CollectorBusy(state)
-            await self._take(if_match=found.info.version)
+            await to_its_end(self._take(if_match=found.info.version))
         for prefix in (keyspace.CONDEMNED, keyspace.TOUCHED):
             async for keys in pages(self._backend, prefix):
                 await self._backend.delete_many(keys, durable=False)
@@ -271,6 +273,21 @@ class Collector:
             await self._backend.delete_many(keys, durable=False)
         self._state = CollectorState(self._state.holder, at_work=False, began=self._state.began, outcome=outcome)
         await self._write_state()  # another one may begin at this moment
+        self._version = ""
+
+    async def stop(self) -> None:
+        """Step 4 of a cycle that does not come to its end, whatever the reason: nobody shall have to wait for it.
+
+        Not while something that was claimed may still be removed by us, as when the storage has failed in the middle of
+        that: then the lease runs out by itself, and a removal is over before.
+        """
+        if self._version and not self._removing:
+            with suppress(LeaseLost, StorageError):  # then the next one waits until the lease has run out
+                await self.end("stopped")
+
+    def removed(self) -> None:
+        """What was claimed last is gone."""
+        self._removing = False
 
     async def read_intents(self) -> None:
         """The first half of step 2; the marker does the rest."""
@@ -289,7 +306,8 @@ class Collector:
     async def claim(self, shard: str, count: int) -> frozenset[str]:
         """Step 3e and 3c: take up to `count` condemned digests that nobody needs, which nobody can save any more.
 
-        What was claimed before is done with. Nothing left: the shard is removed, and the set is empty.
+        What was claimed before is done with; `removed` has to say so of this, too. Nothing left: the shard is removed,
+        and the set is empty.
         """
         key = keyspace.condemned(shard)
         while True:
@@ -310,6 +328,7 @@ class Collector:
                 continue  # somebody has saved something
             if time.monotonic() - self._beat > self._seconds / 2:
                 raise LeaseLost("the collector was held up for too long to remove anything")
+            self._removing = bool(claimed)
             return claimed
 
     async def _read(self, prefix: str, since: float) -> None:
@@ -339,6 +358,9 @@ class Collector:
 
     async def _show(self) -> None:
         self._state = replace(self._state, beats=self._state.beats + 1, progress=self._progress())
+        await to_its_end(self._tell())
+
+    async def _tell(self) -> None:
         await self._write_state()
         await self._remember()
 

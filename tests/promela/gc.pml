@@ -31,6 +31,7 @@
 #define NO_RECORDS     17 /* the collector does not look at records of deletions */
 #define BLIND_RESTORE  18 /* who restores does not look whether what the manifest needs is there */
 #define SILENT_RESTORE 19 /* who restores does not say, before it looks, that it needs it */
+#define STOP_TOO_SOON  20 /* a collector that is stopped gives up what it has claimed, and is still removing it */
 
 #define R 2
 #ifndef KILLS
@@ -212,17 +213,22 @@ proctype Collector(byte cycles) {
                 if
                 :: !needed && MUTANT == NO_CLAIM -> claimed = true
                 :: !needed && MUTANT == BLIND_CLAIM -> shard = CLAIMED; claimed = true
-                :: else -> atomic { if :: !needed && shard == CONDEMNED -> shard = CLAIMED; claimed = true :: else fi }
+                :: else ->
+                    if
+                    :: atomic { if :: !needed && shard == CONDEMNED -> shard = CLAIMED; claimed = true :: else fi }
+                    :: true /* stopped */
+                    fi
                 fi;
                 if
                 :: claimed ->
+                    if :: MUTANT == STOP_TOO_SOON -> shard = ABSENT; at_work = false :: else fi;
                     if :: dead_link[0] -> atomic { linked[0] = false; needs_whole(0) } :: else fi;
                     if :: dead_link[1] -> atomic { linked[1] = false; needs_whole(1) } :: else fi;
                     atomic { bytes = false; needs_whole(0); needs_whole(1) }
                 :: else
                 fi;
                 shard = ABSENT
-            :: else
+            :: true -> skip /* nothing goes, or stopped */
             fi;
             at_work = false
         } unless { collector_dead };

@@ -1,5 +1,6 @@
 """The process of its own in which a server cleans up."""
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from registry.app_storage import build_backend
 from registry.cleanup.due import last_done
 from registry.cleanup.gc import WORK
 from registry.cleanup.on_demand import OnDemand
+from registry.content.leases import collector_state
 from storage_backends.memory import MemoryBackend
 
 
@@ -50,3 +52,25 @@ def test_where_one_process_alone_may_write_no_other_one_cleans_up() -> None:
     works = app._background_work(Settings(storage=storage), backend, OnDemand(backend, 300))
 
     assert list(works) == []
+
+
+async def test_a_server_that_stops_leaves_no_cleanup_that_others_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = (
+        "import asyncio; from registry.app_cleanup import run_child; from registry.content.leases import Collector\n"
+        "Collector.read_intents = lambda self: asyncio.sleep(60)\n"
+        "run_child({})"
+    )
+    monkeypatch.setattr("registry.app_cleanup._CHILD", (sys.executable, "-c", waits))
+    settings = Settings.model_validate({"storage": {"root": str(tmp_path)}})
+    backend = build_backend(settings)
+    server = asyncio.create_task(run_in_child("garbage collection", settings))
+    while not (await collector_state(backend)).at_work:  # noqa: ASYNC110  # storage tells us nothing by itself
+        await asyncio.sleep(0.02)
+
+    server.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await server
+
+    assert not (await collector_state(backend)).at_work

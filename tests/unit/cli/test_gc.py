@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from registry.content import keyspace
 from registry.content.digest import Digest
 from registry.content.leases import Collector, storage_time
+from registry.content.names import RepositoryName
 from storage_backends.filesystem import FilesystemBackend
 from tests.unit.cli.conftest import Cargohold
 
@@ -83,3 +85,27 @@ def test_a_second_one_is_told_who_is_at_work(cargohold: Cargohold, root: Path) -
     assert "by process 1 on example" in done.err
     assert "300 s after its last sign" in done.err
     assert (root / _KEY).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [("gc",), ("prune", "--force"), ("fsck", "--repair")])
+def test_after_one_that_was_stopped_the_next_one_goes_on(
+    cargohold: Cargohold, root: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], number: int
+) -> None:
+    dead = keyspace.layer_link(RepositoryName("team/app"), Digest.of(_DATA))
+    (root / dead).parent.mkdir(parents=True)
+    (root / dead).write_text(str(Digest.of(_DATA)))
+    (root / _KEY).unlink()
+    os.utime(root / dead, (1, 1))
+
+    async def stop(self: Collector) -> None:
+        os.kill(os.getpid(), number)
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Collector, "read_intents", stop)
+        stopped = cargohold(*command, "--root", str(root))
+
+    assert stopped.code == 130
+    assert stopped.err.endswith("cargohold: stopped; nothing is half-done, run it again to go on\n")
+    assert cargohold("gc", "--root", str(root)).code == 0
