@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from registry.cli import output
-from registry.cli.failure import MISUSED, Failure
+from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.gc import run_gc
 from registry.cli.showing import Steps
 
@@ -22,8 +22,11 @@ def ask(warning: str) -> None:
     if not sys.stdin.isatty():
         raise Failure("there is no terminal to ask: say --force, or look first with --dry-run", MISUSED)
     output.note(warning)
-    if not typer.confirm("Are you sure you want to continue?", err=True):
-        raise Failure("nothing was removed")
+    try:
+        if not typer.confirm("Are you sure you want to continue?", err=True):
+            raise Failure("nothing was removed")
+    except typer.Abort:
+        raise Failure("stopped; nothing was removed", INTERRUPTED) from None
 
 
 async def removed_images(work: "ImageRemoval") -> "Removed":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from registry.cli.failure import MISUSED, Failure
+from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import load_settings
 
 if TYPE_CHECKING:
@@ -65,4 +65,7 @@ def ask_password(from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise Failure("there is no terminal to ask for the password: pipe it in, with --password-stdin", MISUSED)
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    try:
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    except typer.Abort:
+        raise Failure("stopped", INTERRUPTED) from None

@@ -140,3 +140,18 @@ def test_a_second_one_is_told_who_is_at_work(cargohold: Cargohold, root: Path) -
     assert done.code == 1
     assert "by process 1 on example" in done.err
     assert links(root) == 1
+
+
+def test_ctrl_c_at_the_question_is_ctrl_c(cargohold: Cargohold, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(root, None)
+
+    def interrupt(_: str, *, err: bool) -> bool:
+        raise typer.Abort  # what typer makes of it
+
+    monkeypatch.setattr(typer, "confirm", interrupt)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    done = cargohold("prune", "--root", root)
+
+    assert (done.code, done.err.splitlines()[-1]) == (130, "cargohold: stopped; nothing was removed")
+    assert links(root) == 1
