@@ -96,7 +96,8 @@ def build_retention(
         acts=acts,
         tell=tell,
     )
-    options = RemovalOptions(cleanup.grace_seconds, for_good, cleanup.lease_seconds, share, dry_run)
+    restorable = 0.0 if for_good else cleanup.grace_seconds
+    options = RemovalOptions(cleanup.grace_seconds, restorable, cleanup.lease_seconds, share, dry_run)
     return ImageRemoval(backend, chooser, options, holder())
 
 
@@ -161,7 +162,7 @@ async def _evict(settings: Settings) -> None:
     filters = await Eviction(backend, cache_limits(settings), pace.rest).filters(now)
     if filters is None:
         return
-    options = RemovalOptions(grace, for_good=True, lease=settings.cleanup.lease_seconds, share=settings.cleanup.share)
+    options = RemovalOptions(grace, 0, settings.cleanup.lease_seconds, settings.cleanup.share)
     chooser = Prune(backend, filters, immutable_tags(settings), grace, every=True)
     removal = ImageRemoval(backend, chooser, options, holder())
     async for _ in removal.run():

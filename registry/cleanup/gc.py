@@ -127,7 +127,7 @@ class Collection:
         removal = ImageRemoval(
             self._backend,
             DanglingReferrers(self._backend, options.immutable, options.grace),
-            RemovalOptions(options.grace, lease=options.lease, share=options.share, dry_run=options.dry_run),
+            RemovalOptions(options.grace, options.grace, options.lease, options.share, options.dry_run),
             self._holder,
         )
         async for _ in removal.run():

@@ -48,12 +48,12 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times in seconds. What is younger than `grace` holds its bytes in any case, and for so long what goes can be
-    restored, unless it goes `for_good`; `share` of the time is worked.
+    """Times in seconds. What is younger than `grace` holds its bytes in any case. For `restorable` what goes can be
+    restored, 0 if it goes for good; `share` of the time is worked.
     """
 
     grace: float = 3600.0
-    for_good: bool = False
+    restorable: float = 3600.0
     lease: float = 300.0
     share: float = 1.0
     dry_run: bool = False
@@ -81,7 +81,7 @@ class ImageRemoval:
         self._collector = Collector(backend, holder, options.lease)
         self._pace = Pace(options.share)
         self._pulls = PullTimes(backend)
-        self._trash = Trash(backend, 0 if options.for_good else options.grace)
+        self._trash = Trash(backend, options.restorable)
         self._now = 0.0
         self._at_work = False
         self._below: dict[Digest, set[Digest]] = defaultdict(set)

@@ -65,7 +65,8 @@ def prune(  # noqa: PLR0917  # the command line gives them by name
     every = _every(chosen, every=every)
     settings = settings_of_storage(config, root)
     young = seconds("--grace", grace) if grace else settings.cleanup.grace_seconds
-    options = Options(young, for_good=then_gc, lease=settings.cleanup.lease_seconds, dry_run=dry_run)
+    restorable = 0.0 if then_gc else settings.cleanup.grace_seconds
+    options = Options(young, restorable, settings.cleanup.lease_seconds, dry_run=dry_run)
     if not dry_run and not force:
         ask(_warning(chosen, every=every))
     with told(settings.cleanup.lease_seconds):

@@ -26,7 +26,9 @@ async def _collect() -> None:
     cycles = 0
     while True:
         work = Collection(backend, Options(grace=0, lease=LEASE_SECONDS), "the stress test")
-        images = ImageRemoval(backend, chooser, ImageOptions(grace=0, lease=LEASE_SECONDS), "the stress test")
+        images = ImageRemoval(
+            backend, chooser, ImageOptions(grace=0, restorable=0, lease=LEASE_SECONDS), "the stress test"
+        )
         try:
             async for _ in work.run():
                 pass

@@ -50,7 +50,7 @@ async def remove(
     backend: StorageBackend, chooser: Chooser, *, grace: float = -1, for_good: bool = False, dry_run: bool = False
 ) -> Removed:
     """One whole run."""
-    work = ImageRemoval(backend, chooser, Options(grace=grace, for_good=for_good, dry_run=dry_run), "a test")
+    work = ImageRemoval(backend, chooser, Options(grace, 0 if for_good else grace, dry_run=dry_run), "a test")
     async for _ in work.run():
         pass
     return work.removed

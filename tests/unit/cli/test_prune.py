@@ -155,3 +155,15 @@ def test_ctrl_c_at_the_question_is_ctrl_c(cargohold: Cargohold, root: Path, monk
 
     assert (done.code, done.err.splitlines()[-1]) == (130, "cargohold: stopped; nothing was removed")
     assert links(root) == 1
+
+
+def test_how_old_images_must_be_says_nothing_of_how_long_they_can_be_restored(cargohold: Cargohold, root: Path) -> None:
+    [dangling] = filled(root, None)
+    command = ("prune", "--force", "--grace", "0")
+
+    assert f"deleted: team/app@{dangling}" in cargohold(*command, "--root", root).out
+
+    assert cargohold("restore", "--root", root, f"team/app@{dangling}").code == 0
+    assert links(root) == 1
+    assert cargohold(*command, "--gc", "--root", root).code == 0
+    assert cargohold("restore", "--root", root, f"team/app@{dangling}").code == 1
