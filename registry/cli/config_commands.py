@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.settings_options import ConfigOption, checks, load_settings, refused
+from registry.cli.settings_options import ConfigOption, checks, refused, settings_as_written
 
 app = typer.Typer(help="Check and show settings.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -36,7 +36,7 @@ def show(config: ConfigOption = None) -> None:
     """Print the settings in force, from FILE and the environment, as YAML."""
     from config.show import as_yaml  # noqa: PLC0415  # start-up time
 
-    output.result(as_yaml(load_settings(config, {})))
+    output.result(as_yaml(settings_as_written(config)))
 
 
 @app.command()

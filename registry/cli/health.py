@@ -6,7 +6,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
-from registry.cli.settings_options import ConfigOption, load_settings
+from registry.cli.settings_options import ConfigOption, settings_as_written
 
 
 def health(
@@ -33,7 +33,7 @@ def health(
     except ValueError as error:
         raise Failure(str(error), MISUSED) from error
     try:
-        probe.ask(connection or probe.connection_by(load_settings(config, {}), timeout))
+        probe.ask(connection or probe.connection_by(settings_as_written(config), timeout))
     except probe.NotReady as error:
         raise Failure(str(error)) from error
     output.result("ready")

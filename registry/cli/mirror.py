@@ -6,7 +6,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
-from registry.cli.settings_options import ConfigOption, load_settings
+from registry.cli.settings_options import ConfigOption, settings_as_written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def configure(
     """
     from registry.mirror.configure import PROGRAMS, Server  # noqa: PLC0415  # start-up time
 
-    settings = load_settings(config, {})
+    settings = settings_as_written(config)
     server = Server(_url(settings, url), ca_file)
     mirrored = [_given(settings, text) for text in upstream] if upstream else _of_settings(settings)
     try:

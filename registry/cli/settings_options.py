@@ -42,9 +42,19 @@ def load_settings(
     config: Path | None, flags: Mapping[str, object], checks: "Sequence[Callable[[Settings], Iterable[Problem]]]" = ()
 ) -> "Settings":
     """Settings from the file, the environment and the flags that are not None, for a command that only reads or
-    changes data: they need not go with each other as a server's, but pass the `checks`. Raises `Failure`.
+    changes data: they need not go with each other as a server's, but rules have to mean something, and the `checks`
+    have to be passed. Raises `Failure`.
     """
-    return _read(config, flags, checks).settings
+    from registry.app_auth import auth_problems  # noqa: PLC0415  # start-up time
+
+    return _read(config, flags, (auth_problems, *checks)).settings
+
+
+def settings_as_written(config: Path | None) -> "Settings":
+    """Settings from the file and the environment, for a command that looks something up in them and asks no rule.
+    Raises `Failure`.
+    """
+    return _read(config, {}, ()).settings
 
 
 def read_settings(config: Path | None, flags: Mapping[str, object]) -> "Loaded":

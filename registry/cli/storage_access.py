@@ -37,10 +37,14 @@ def with_storage(
         raise Failure(f"the storage failed: {error}") from error
 
 
-def check_there(settings: "Settings") -> None:
-    """A directory whose name is mistyped is no empty storage. Raises `Failure`."""
-    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
-        raise Failure(f"{settings.storage.root} is not there: name the directory that holds docker/ with --root")
+def check_there(settings: "Settings", further: str = "") -> None:
+    """A directory whose name is mistyped is no empty storage. Raises `Failure`; `further` ends what is said."""
+    root = settings.storage.root
+    if not settings.storage.s3.bucket and not root.is_dir():
+        raise Failure(
+            f"{root} is not there: name the directory of the data with --root, the settings with --config{further}",
+            MISUSED,
+        )
 
 
 def check_owner(settings: "Settings") -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 import typer
 
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
-from registry.cli.settings_options import load_settings
-from registry.cli.storage_access import check_owner
+from registry.cli.settings_options import load_settings, settings_as_written
+from registry.cli.storage_access import check_owner, check_there
 from registry.content.places import Removable, Source, Target
 from registry.ops.stopping import run_until_stopped
 
@@ -134,7 +134,7 @@ async def _registry(options: TargetOptions, host: str) -> AsyncIterator[Opened]:
     from registry.mirror.upstream import Upstream  # noqa: PLC0415
     from registry.mirror.upstream_options import Patience  # noqa: PLC0415
 
-    upstreams = load_settings(options.config, {}).upstreams
+    upstreams = settings_as_written(options.config).upstreams
     try:
         found = options_for(host, upstreams, Patience(), plain_http=options.plain_http)
     except ValueError as error:
@@ -151,12 +151,7 @@ async def _storage(options: TargetOptions) -> AsyncIterator[Opened]:
     from registry.content.local_place import LocalPlace  # noqa: PLC0415
 
     settings = load_settings(options.config, {"--root": options.root})
-    if not settings.storage.s3.bucket and not settings.storage.root.is_dir():
-        raise Failure(
-            f"{settings.storage.root} is not there: name the directory of the data with --root, the settings with"
-            " --config, or a running registry with --url",
-            MISUSED,
-        )
+    check_there(settings, ", or a running registry with --url")
     if options.writes:
         check_owner(settings)
     if options.sparse:

@@ -77,7 +77,7 @@ def test_what_was_brought_for_chosen_platforms_alone_is_shown_and_is_not_wrong(
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
-    [(["--grace", "soon"], 2, "--grace: write a duration"), (["--root", "nowhere"], 1, "nowhere is not there")],
+    [(["--grace", "soon"], 2, "--grace: write a duration"), (["--root", "nowhere"], 2, "nowhere is not there")],
 )
 def test_wrong_arguments_are_named(
     cargohold: Cargohold, root: Path, arguments: list[str], code: int, message: str

@@ -62,7 +62,7 @@ def test_why_something_was_kept_is_said(cargohold: Cargohold, root: Path) -> Non
     [
         (["--grace", "soon"], 2, "--grace: write a duration"),
         (["--share", "0"], 2, "greater than or equal to 0.01"),
-        (["--root", "nowhere"], 1, "nowhere is not there: name the directory that holds docker/"),
+        (["--root", "nowhere"], 2, "nowhere is not there: name the directory of the data with --root"),
     ],
 )
 def test_wrong_arguments_are_named(

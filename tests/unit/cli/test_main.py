@@ -32,14 +32,16 @@ def test_wrong_arguments_end_with_2(cargohold: Cargohold, arguments: tuple[str, 
 def test_a_failure_is_one_message_without_a_traceback(cargohold: Cargohold) -> None:
     ended = cargohold("reindex", "--root", "absent")
 
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "cargohold: absent is not there: name the directory that holds docker/ with --root\n"
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "cargohold: absent is not there: name the directory of the data with --root, the settings with --config\n"
+    )
 
 
 def test_debug_shows_where_a_failure_came_from(cargohold: Cargohold) -> None:
     ended = cargohold("--debug", "reindex", "--root", "absent")
 
-    assert ended.code == 1
+    assert ended.code == 2
     assert "Traceback (most recent call last)" in ended.err
     assert Failure.__name__ in ended.err
 
@@ -48,7 +50,7 @@ def test_a_mistake_of_ours_says_so_and_how_to_see_more(cargohold: Cargohold, mon
     def broken(*_: object) -> None:
         raise RuntimeError("impossible")
 
-    monkeypatch.setattr(config_commands, "load_settings", broken)
+    monkeypatch.setattr(config_commands, "settings_as_written", broken)
 
     ended = cargohold("config", "show")
 

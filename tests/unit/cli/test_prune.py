@@ -115,7 +115,7 @@ def test_it_asks_and_takes_no_for_an_answer(cargohold: Cargohold, root: Path, mo
         (["--filter", "until=soon"], 2, "--filter until=soon: write how long ago"),
         (["--grace", "soon", "--force"], 2, "--grace: write a duration"),
         ([], 2, "there is no terminal to ask: say --force, or look first with --dry-run"),
-        (["--root", "nowhere", "--force"], 1, "nowhere is not there"),
+        (["--root", "nowhere", "--force"], 2, "nowhere is not there"),
     ],
 )
 def test_wrong_arguments_are_named(

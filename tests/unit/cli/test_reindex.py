@@ -75,5 +75,5 @@ def test_programs_get_json(cargohold: Cargohold, settings: Settings) -> None:
 
 
 def test_a_directory_that_is_not_there_is_not_made(cargohold: Cargohold, tmp_path: Path) -> None:
-    assert cargohold("reindex", "--root", tmp_path / "absent").code == 1
+    assert cargohold("reindex", "--root", tmp_path / "absent").code == 2
     assert not (tmp_path / "absent").exists()

@@ -120,5 +120,5 @@ def test_wrong_arguments_are_named(
 
 def test_a_storage_that_is_not_there_is_named(cargohold: Cargohold) -> None:
     done = cargohold("restore", "--list", "--root", "nowhere")
-    assert done.code == 1
+    assert done.code == 2
     assert "nowhere is not there" in done.err

@@ -108,7 +108,7 @@ def _image() -> images.Image:
         (["--repository", "a//b"], 2, "--repository: 'a//b' is not a pattern"),
         (["--from", "oci:nowhere"], 1, "nowhere is not there"),
         (["--from", "https://"], 2, "is not a registry"),
-        (["--root", "nowhere"], 1, "nowhere is not there"),
+        (["--root", "nowhere"], 2, "nowhere is not there"),
     ],
 )
 def test_wrong_arguments_are_named(

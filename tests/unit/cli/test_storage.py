@@ -98,7 +98,7 @@ def test_what_cannot_be_copied_is_said(
 def test_uploads_are_not_looked_for_in_a_storage_that_is_not_there(cargohold: Cargohold, tmp_path: Path) -> None:
     ended = cargohold("storage", "expire", "--root", tmp_path / "nothing")
 
-    assert ended.code == 1
+    assert ended.code == 2
     assert "nothing is not there" in ended.err
     assert not (tmp_path / "nothing").exists()
 

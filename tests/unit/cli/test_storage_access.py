@@ -11,6 +11,8 @@ _COMMANDS = (
     "gc", "gc --dry-run", "prune --force", "prune --dry-run", "retention --force", "scrub", "fsck", "restore a:1",
     "reindex", "storage expire", "tag a:1 a:2", "rmi a:1",
 )  # fmt: skip
+_LOOKING = ("images", "du", "restore --list", "sync a --to registry.lan/backup", "inspect a:1", "bundle inventory")
+_POLICY = "retention: {policies: [{name: one, repositories: ['**'], keep: [{newest: 1}]}]}\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
@@ -37,3 +39,37 @@ def test_root_copies_nothing_into_the_storage_of_another_user(cargohold: Cargoho
     assert ended.code == 2
     assert "belongs to user 1234" in ended.err
     assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [*_COMMANDS, *_LOOKING])
+def test_a_storage_that_is_not_there_is_no_empty_one(cargohold: Cargohold, tmp_path: Path, command: str) -> None:
+    (tmp_path / "c.yml").write_text(_POLICY)
+
+    ended = cargohold(*command.split(), "--root", "nowhere", "--config", "c.yml")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "nowhere is not there: name the directory of the data with --root, the settings with --config" in ended.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("command", [*_COMMANDS, *_LOOKING])
+def test_a_mistake_in_a_rule_is_named_with_its_place(cargohold: Cargohold, tmp_path: Path, command: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "c.yml").write_text(
+        f"{_POLICY}access:\n  rules:\n    - {{who: bob, repositories: '**', actions: pull}}\n"
+    )
+
+    ended = cargohold(*command.split(), "--root", "data", "--config", "c.yml")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "c.yml:4" in ended.err
+    assert "bob" in ended.err
+
+
+@pytest.mark.parametrize("command", ["config show", "images --url registry.invalid"])
+def test_what_does_not_ask_the_rules_does_not_mind_a_mistake_in_them(
+    cargohold: Cargohold, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "c.yml").write_text("access:\n  rules:\n    - {who: bob, repositories: '**', actions: pull}\n")
+
+    assert "bob" not in cargohold(*command.split(), "--config", "c.yml").err
