@@ -347,7 +347,7 @@ def test_a_template_of_what_an_image_leaves_out_gives_the_same(
         ("{{nope .Id}}", 2),
         ("{{if .Id}}", 2),
         ("{{end}}", 2),
-        ("{{.Config.Nope}}", 1),
+        ("{{.Config.Nope}}", 2),
         ("{{index .RepoDigests 5}}", 1),
     ],
 )
