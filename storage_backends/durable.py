@@ -19,6 +19,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _ORDERED_FILESYSTEMS = frozenset({"ext3", "ext4", "xfs"})
@@ -121,17 +122,23 @@ def sync_changes(changed: Iterable[str], root: str, *, ordered: bool) -> None:
     if not paths:
         return
     if ordered:
-        sync_directory(_nearest(paths[-1]))
+        _sync_nearest(paths[-1])
         return
-    above = {path for change in paths for path in _up_to(_nearest(change), root)}
+    above = {path for change in paths for path in _up_to(change, root)}
     for path in sorted(above, key=len, reverse=True):
-        sync_directory(path)
+        with suppress(FileNotFoundError):
+            sync_directory(path)
 
 
-def _nearest(path: str) -> str:
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
+def _sync_nearest(path: str) -> None:
+    """Sync a directory, or what is left above it: it may go at any moment."""
+    while True:
+        try:
+            sync_directory(path)
+        except FileNotFoundError:
+            path = os.path.dirname(path)
+        else:
+            return
 
 
 def _up_to(path: str, root: str) -> list[str]:

@@ -58,12 +58,13 @@ class FileUpload(Upload):
         self._saved = self.size
 
     async def rewind(self) -> None:
-        """Cut the file back."""
+        """Cut the file back, unless it is an object by now."""
         await to_its_end(asyncio.to_thread(self._truncate))
 
     def _truncate(self) -> None:
         with as_writing(self._key):
-            os.ftruncate(self.fd, self._saved)
+            if _is_named(self.fd, self.path):  # else it is an object: a commit failed behind its last step
+                os.ftruncate(self.fd, self._saved)
         self.size = self._saved
         self._flushing = min(self._flushing, self.size)
 
@@ -130,6 +131,14 @@ def _lock(path: str, key: str) -> int:
 
 
 def _check_still_there(fd: int, path: str, key: str) -> None:
-    """Between open and lock another holder may have committed or aborted it: then the path names it no longer."""
-    if not os.path.samestat(os.fstat(fd), os.stat(path)):
+    """Between open and lock another holder may have committed or aborted it."""
+    if not _is_named(fd, path):
         raise NotFound(key)
+
+
+def _is_named(fd: int, path: str) -> bool:
+    """True if the path still names the file: it was not committed, or aborted."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -20,7 +20,7 @@ from storage_backends import file_upload
 from storage_backends.base import Listing, ObjectInfo, Ready, StorageBackend, StoredObject, Upload
 from storage_backends.errors import NotFound, Unavailable
 from storage_backends.file_upload import FileUpload
-from storage_backends.keys import check_key, check_prefix
+from storage_backends.keys import check_key, check_prefix, is_component
 from storage_backends.os_errors import reading
 from storage_backends.publishing import Publisher, discard, version_of
 from storage_backends.sendable import FileRegion
@@ -254,7 +254,9 @@ class FilesystemBackend(StorageBackend):
         try:
             with os.scandir(f"{self._root}/{directory}") as entries:
                 found = sorted(
-                    entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries
+                    entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+                    for entry in entries
+                    if is_component(entry.name)
                 )
         except (FileNotFoundError, NotADirectoryError):
             return

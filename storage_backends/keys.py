@@ -10,6 +10,11 @@ _MAX_KEY = 4096
 _MAX_COMPONENT = 255
 
 
+def is_component(name: str) -> bool:
+    """True if a file or directory of this name can be part of a key: not those that NFS and rsync leave, for one."""
+    return name[0] != "." and "\\" not in name and name.isascii() and name.isprintable()
+
+
 def check_key(key: str) -> None:
     """Raise `InvalidKey` unless `key` fits the grammar."""
     if not key or key[0] in "/." or key[-1] == "/":

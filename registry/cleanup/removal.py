@@ -13,6 +13,9 @@ from storage_backends.waiting import to_its_end
 _CLAIM = 100
 """So many digests go at a time; who needs one of them again has to wait until all of these are gone."""
 
+_KEYS = 1000
+"""So many of their links go between two signs of life."""
+
 
 @dataclass(slots=True)
 class Doomed:
@@ -49,7 +52,10 @@ async def _remove_claimed(backend: StorageBackend, collector: Collector, going: 
         await backend.put_many(records)
     for digest, item in going.items():
         item.tags = [tag for tag in item.tags if await _untag(backend, collector, tag, digest)]
-    await backend.delete_many([key for item in going.values() for key in item.keys], durable=False)
+    keys = [key for item in going.values() for key in item.keys]
+    for start in range(0, len(keys), _KEYS):
+        await collector.beat()  # a layer may have been part of very many repositories
+        await backend.delete_many(keys[start : start + _KEYS], durable=False)
     await backend.delete_many([item.blob.key for item in going.values() if item.blob], durable=False)
     collector.removed()
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from registry.content.side_by_side import side_by_side
 from storage_backends.base import StorageBackend
 
+_PAGE = 10_000
+"""So many keys are in memory at a time: a storage that has no order of its own looks at all of them for each page."""
 EVERYTHING = 1_000_000_000
 """The size of a page that holds all names."""
 
@@ -39,7 +41,7 @@ async def pages(backend: StorageBackend, prefix: str) -> AsyncIterator[Sequence[
     """All keys that begin with a prefix, in order, as many at a time as the storage gives."""
     after = ""
     while True:
-        listing = await backend.list(prefix, after=after)
+        listing = await backend.list(prefix, after=after, limit=_PAGE)
         if listing.entries:
             yield listing.entries
         if not listing.more:

@@ -186,6 +186,8 @@ class BlobFetching:
         start, here = (0, b"") if fetch.is_doubtful else await blobs.sample(fetch.digest, _SAMPLE)
         if not here:
             return False
+        if await blobs.has(fetch.name, fetch.digest):
+            return True  # somebody has brought it for this repository since we looked
         if await fetch.place.blob_part(fetch.name, fetch.digest, start, len(here)) != here:
             fetch.is_doubtful = True
             return False

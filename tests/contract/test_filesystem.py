@@ -1,6 +1,7 @@
 """The directory keeps the contract, and what only a directory can promise."""
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -170,3 +171,66 @@ def test_a_root_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="choose a directory"):
         FilesystemBackend(tmp_path / "file")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("saved", [0, 3])
+async def test_an_object_whose_commit_failed_at_its_last_sync_is_not_cut_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: int, *, ordered: bool
+) -> None:
+    """The file is the object then, and may have replaced the same bytes, which others need."""
+    monkeypatch.setattr(durable, "metadata_is_ordered", lambda _: ordered)
+    backend = open_directory(tmp_path)
+    await backend.put("blobs/k", b"bytes")
+    await backend.create_upload("up/1")
+
+    def fail(_: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with backend.open_upload("up/1") as writer:
+        await asyncio.to_thread(writer.write, memoryview(b"bytes"[:saved]))
+        await writer.save()
+        await asyncio.to_thread(writer.write, memoryview(b"bytes"[saved:]))
+        with monkeypatch.context() as patched, pytest.raises(Unavailable):
+            patched.setattr(durable, "sync_directory", fail)
+            await writer.commit("blobs/k")
+        await writer.rewind()
+
+    assert (await backend.get("blobs/k")).data == b"bytes"
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_directory_that_goes_while_it_is_to_be_synced_is_nobodys_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ordered: bool
+) -> None:
+    place = tmp_path / "a/b/c"
+    place.mkdir(parents=True)
+    synced: list[str] = []
+    sync = durable.sync_directory
+
+    def take_away(path: str) -> None:
+        if path == str(place):
+            place.rmdir()
+            place.parent.rmdir()
+        sync(path)
+        synced.append(path)
+
+    monkeypatch.setattr(durable, "sync_directory", take_away)
+    durable.sync_changes([str(place)], str(tmp_path), ordered=ordered)
+
+    assert synced[0] == str(tmp_path / "a")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", [".nfs0000001", ".link.Ab12Cd", "a\\b", "\u00e4"])
+async def test_files_that_no_key_can_name_are_not_listed(tmp_path: Path, name: str) -> None:
+    backend = open_directory(tmp_path)
+    await backend.create_upload("up/1")
+    for place in (name, f"up/{name}", f"{name}.d/file"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+
+    assert (await backend.list("")).entries == ("up/1",)
+    assert await backend.expire_uploads("up/", -60) == 1
+    assert (await backend.list("up/")).entries == ()
