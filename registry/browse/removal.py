@@ -43,12 +43,15 @@ class Removal:
 
 @dataclass(slots=True)
 class Repository:
-    """The tags of a repository and what each names; of manifests what they hold, and what they refer to."""
+    """The tags of a repository and what each names; of manifests what they hold, and what they refer to; tags that are
+    `lost`, for their manifest is gone.
+    """
 
     name: RepositoryName
     tags: dict[Tag, Digest] = field(default_factory=dict)
     children: dict[Digest, Sequence[Digest]] = field(default_factory=dict)
     subjects: dict[Digest, Digest] = field(default_factory=dict)
+    lost: set[Reference] = field(default_factory=set)
     _last: tuple[frozenset[Reference], Mapping[Digest, Tag]] | None = None
 
     def naming(self, digest: Digest) -> Sequence[Tag]:
@@ -77,6 +80,8 @@ class Repository:
         """What goes with a reference, when all of `going` go; with `keep` the tag alone. Raises `ManifestUnknown`, and
         `Conflict` unless it is forced.
         """
+        if isinstance(reference, Tag) and reference in self.lost:
+            return Removal([reference])
         digest = self._named(reference)
         if digest is None or digest not in self.children:
             raise ManifestUnknown(f"{reference} is not in repository {self.name}")
@@ -128,12 +133,18 @@ class Repository:
 
 
 async def look_at(place: Source, name: RepositoryName, going: Sequence[Reference]) -> Repository:
-    """Look at these tags alone: enough to remove them and nothing else. Raises what the place raises."""
+    """Look at these tags alone: enough to remove them and nothing else. Raises what the place raises: `NameUnknown` if
+    one of them is not there, nor the repository.
+    """
     repository = Repository(name)
     for tag in (reference for reference in going if isinstance(reference, Tag)):
-        with suppress(ManifestUnknown):
+        try:
             repository.tags[tag] = digest = await place.resolve(name, tag)
             repository.children[digest] = ()
+        except ManifestUnknown:
+            repository.lost.add(tag)
+    if repository.lost:
+        repository.lost &= {tag async for tag in place.tags(name)}
     return repository
 
 
@@ -147,12 +158,14 @@ async def look(place: Source, name: RepositoryName, going: Sequence[Reference]) 
         try:
             return tag, await place.manifest(name, tag)
         except ManifestUnknown:
-            return tag, None  # gone meanwhile
+            return tag, None  # gone before its tag, or meanwhile
 
     async for tag, stored in in_order(tagged, place.tags(name)):
         if stored is not None:
             repository.tags[tag] = stored.digest
             await _read(place, repository, stored)
+        else:
+            repository.lost.add(tag)
     for digest in (reference for reference in going if isinstance(reference, Digest)):
         await _read_if_there(place, repository, digest)
     return repository

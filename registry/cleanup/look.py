@@ -218,7 +218,7 @@ class Look:
                 "tag without manifest",
                 key,
                 f"tag {tag} names manifest {digest}, which is not in this repository",
-                "push the image again, or delete the tag",
+                f"push the image again, or delete the tag with `cargohold rmi {self._name}:{tag}`",
                 images=[f"{self._name}:{tag}@{digest}"],
             )
         elif not is_tag(tag):

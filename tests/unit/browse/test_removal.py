@@ -186,3 +186,19 @@ async def test_what_somebody_else_has_removed_meanwhile_is_gone_as_well() -> Non
         await remove(place, APP, removal)
 
     assert place.calls == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_tag_whose_manifest_is_gone_goes(keep: bool) -> None:
+    place = MemoryPlace()
+    place.add(APP, ONE, "ghost")
+    place.add(APP, TWO, "1")
+    del place.at(APP).manifests[digest(ONE)]
+
+    [removal] = await planned(place, "ghost", keep=keep)
+    await remove(place, APP, removal)
+
+    assert removal == Removal([Tag("ghost")])
+    assert place.at(APP).tags == {Tag("1"): digest(TWO)}
+    with pytest.raises(ManifestUnknown):
+        await planned(place, "never", keep=keep)
