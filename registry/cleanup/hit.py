@@ -1,10 +1,11 @@
 """Which images need some blobs: for people who have to know what is broken, and for whoever brings the bytes back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry.cleanup import inventory
 from registry.cleanup.inventory import Image, Inventory, Step
+from registry.cleanup.mark import DigestSet
 from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from storage_backends.base import StorageBackend
@@ -28,6 +29,27 @@ async def images_hit(backend: StorageBackend, digests: Iterable[Digest], step: S
         async for name in walk.names(backend, keyspace.REPOSITORIES):
             _add(hits, await inventory.read(backend, name, step))
     return hits
+
+
+async def missing(backend: StorageBackend, looked_at: Callable[[str], bool], step: Step) -> Sequence[Digest]:
+    """What repositories link and need, and whose bytes are not there; `looked_at` says of a name whether it counts.
+
+    What a repository needs and does not link it has never had: platforms that were left out, layers of a mirror.
+    """
+    seen, lost = DigestSet(), []
+    async for name in walk.names(backend, keyspace.REPOSITORIES):
+        if not looked_at(name):
+            continue
+        found = await inventory.read(backend, name, step)
+        needed = {digest for image in found.images.values() for digest in image.named}
+        links = [one.digest async for one in walk.by_digest(backend, keyspace.layers(name), "/link")]
+        for digest in (*found.images, *(link for link in links if link in needed)):
+            if digest is not None and digest not in seen:
+                seen.add(digest)
+                if not await walk.is_there(backend, keyspace.blob(digest)):
+                    lost.append(digest)
+                await step()
+    return lost
 
 
 def references(image: Image) -> list[str]:

@@ -25,6 +25,8 @@ _KNOWN = re.compile(
 _ATTESTATION = "application/vnd.in-toto+json"
 """The layers of what a build attests, which stands beside the images of an index."""
 _PUSH = "push the image again, or fetch what is lost with `cargohold scrub --from`"
+_BRING = "push the image again, or bring it with `cargohold sync`"
+"""Where not even a link says that it was here."""
 
 
 class Look:
@@ -108,7 +110,7 @@ class Look:
                 "missing manifest",
                 keyspace.revision_link(self._name, digest),
                 f"index {image.digest} needs manifest {digest}, which is not there",
-                _PUSH,
+                _BRING,
                 images=self._called[image.digest],
             )
 
@@ -141,10 +143,11 @@ class Look:
         if self._mirrored and (data is None or link is None):
             return
         if data is None:
-            self._add("missing blob", keyspace.blob(blob.digest), f"{subject} has no bytes", _PUSH, images=names)
+            advice = _BRING if link is None else _PUSH
+            self._add("missing blob", keyspace.blob(blob.digest), f"{subject} has no bytes", advice, images=names)
         elif link is None:
             key = keyspace.layer_link(RepositoryName(self._name), blob.digest)
-            self._add("missing blob", key, f"{subject} is not in this repository", "push the image again", images=names)
+            self._add("missing blob", key, f"{subject} is not in this repository", _BRING, images=names)
         elif data.size != blob.size:
             self._add(
                 "wrong size",

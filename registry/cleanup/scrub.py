@@ -12,7 +12,7 @@ from typing import Literal
 
 from auth.patterns import matches
 from registry.cleanup.at_rest import digest_at_rest
-from registry.cleanup.hit import Hit, images_hit
+from registry.cleanup.hit import Hit, images_hit, missing
 from registry.cleanup.mark import DigestSet
 from registry.cleanup.mend import Holder, mend
 from registry.cleanup.pace import Rate
@@ -24,7 +24,8 @@ from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import NotFound, StorageError, StorageFull, Unavailable, VersionMismatch
 
-State = Literal["in place", "quarantined", "replaced", "mended"]
+State = Literal["in place", "quarantined", "missing", "replaced", "mended"]
+_LOST: Sequence[State] = ("quarantined", "missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Damage:
     @property
     def hurts(self) -> bool:
         """True if a client can get wrong bytes, or does not get what it needs."""
-        return self.state == "in place" or (self.state == "quarantined" and bool(self.images))
+        return self.state == "in place" or (self.state in _LOST and bool(self.images))
 
 
 @dataclass(slots=True)
@@ -141,13 +142,17 @@ class Scrub:
         """Every blob and manifest of the chosen repositories, once."""
         seen = DigestSet()
         async for name in walk.names(self._backend, keyspace.REPOSITORIES):
-            if not any(matches(pattern, name) for pattern in self._options.repositories):
+            if not self._is_chosen(name):
                 continue
             for prefix in (keyspace.layers(name), keyspace.revisions(name)):
                 async for entry in walk.by_digest(self._backend, prefix, "/link"):
                     if entry.digest is not None and entry.digest not in seen:
                         seen.add(entry.digest)
                         yield entry.digest
+
+    def _is_chosen(self, name: str) -> bool:
+        patterns = self._options.repositories
+        return not patterns or any(matches(pattern, name) for pattern in patterns)
 
     async def _took(self, size: int) -> None:
         self.scrubbed.size += size
@@ -208,19 +213,23 @@ class Scrub:
         return False
 
     async def _settle(self) -> None:
-        """Name the images that are hit, and see what has come back, or can be, of all that is in quarantine."""
+        """Name the images that are hit, and see what has come back, or can be, of all that is in quarantine; where some
+        place may have it also of what is missing.
+        """
         found = {damage.digest: damage for damage in self.scrubbed.damaged}
         async for key in paging.keys(self._backend, keyspace.QUARANTINE):
             digest = walk.parsed(key.removeprefix(keyspace.QUARANTINE).replace("/", ":"))
             if digest is not None and digest not in found:
                 size = (await self._backend.stat(key)).size
                 found[digest] = Damage(digest, size, "it was found to be wrong before", "quarantined")
-        self.scrubbed.damaged = list(found.values())
         for manifests in (True, False):  # what a manifest needs is known only when it is there
+            for digest in await missing(self._backend, self._is_chosen, self._beat) if self._lost is not None else ():
+                found.setdefault(digest, Damage(digest, 0, "its bytes are not there", "missing"))
+            self.scrubbed.damaged = list(found.values())
             hits = await images_hit(self._backend, found, self._beat)
             for digest, damage in found.items():
                 damage.images = list(hits[digest].images)
-                if damage.state == "quarantined" and hits[digest].is_manifest == manifests:
+                if damage.state in _LOST and hits[digest].is_manifest == manifests:
                     await self._bring_back(damage, hits[digest])
 
     async def _bring_back(self, damage: Damage, hit: Hit) -> None:
@@ -228,7 +237,7 @@ class Scrub:
             damage.state = "replaced"
         elif not self._options.dry_run and await self._mend(damage, hit):
             damage.state = "mended"
-        if damage.state != "quarantined" and not self._options.dry_run:
+        if damage.state not in _LOST and not self._options.dry_run:
             await self._backend.delete(keyspace.quarantined(damage.digest))
 
     async def _mend(self, damage: Damage, hit: Hit) -> bool:
