@@ -207,7 +207,7 @@ class StorageBackend(ABC):
     @abstractmethod
     async def expire_uploads(self, prefix: str, older_than: float) -> int:
         """Forget what nobody has written to for `older_than` seconds: the uploads whose keys begin with `prefix`, and
-        what killed processes left of theirs. Return how many things that were.
+        what killed processes left of theirs, which may go sooner. Return how many things that were.
         """
 
     async def presign(self, key: str, content_type: str) -> str | None:

@@ -29,6 +29,8 @@ from storage_backends.waiting import to_its_end
 
 _SMALL = 64 * 1024
 _SMALL_TOTAL = 16 * 1024 * 1024
+_PARTS_SECONDS = 3600.0
+"""After so long without a write, a part of an object that nobody holds is what a killed process left."""
 _NAMES_TOTAL = 500_000
 _LARGE_DIRECTORY = 256 * 1024
 """A directory of this many bytes takes long enough to read that it is read in a thread."""
@@ -244,10 +246,13 @@ class FilesystemBackend(StorageBackend):
         return keys
 
     def _expire(self, prefix: str, older_than: float) -> int:
-        latest = time.time() - older_than
-        paths = [self._path(key) for key in self._first_keys(prefix, "", sys.maxsize)]
-        paths += [entry.path for entry in os.scandir(self._scratch) if entry.is_file(follow_symlinks=False)]
-        return sum(file_upload.remove_if_left(path, latest) for path in paths)
+        now = time.time()
+        uploads = [self._path(key) for key in self._first_keys(prefix, "", sys.maxsize)]
+        parts = [entry.path for entry in os.scandir(self._scratch) if entry.is_file(follow_symlinks=False)]
+        parts_since = now - min(older_than, _PARTS_SECONDS)
+        return sum(file_upload.remove_if_left(path, now - older_than) for path in uploads) + sum(
+            file_upload.remove_if_left(path, parts_since) for path in parts
+        )
 
     def _walk(self, directory: str, prefix: str, after: str) -> Iterator[str]:
         """Keys below a directory in byte order, skipping subtrees that lie wholly outside prefix or before `after`."""

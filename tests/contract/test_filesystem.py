@@ -234,3 +234,27 @@ async def test_files_that_no_key_can_name_are_not_listed(tmp_path: Path, name: s
     assert (await backend.list("")).entries == ("up/1",)
     assert await backend.expire_uploads("up/", -60) == 1
     assert (await backend.list("up/")).entries == ()
+
+
+@pytest.mark.anyio
+async def test_what_a_killed_process_was_writing_goes_an_hour_later(tmp_path: Path) -> None:
+    """Nobody can go on with it, as with an upload, and it may be large."""
+    backend = open_directory(tmp_path)
+    await backend.create_upload("up/1")
+    for name, age in (("killed", 3700), ("just killed", 60)):
+        path = tmp_path / "$scratch" / name
+        path.write_bytes(b"a part")
+        os.utime(path, (time.time() - age, time.time() - age))
+
+    async with backend.new_upload("blobs/k") as upload:
+        await asyncio.to_thread(upload.write, memoryview(b"slow"))
+        for path in (tmp_path / "$scratch").iterdir():
+            if path.is_file() and "kill" not in path.name:
+                os.utime(path, (1, 1))
+        assert await backend.expire_uploads("up/", 7 * 86400) == 1
+        await upload.commit("blobs/k")
+
+    assert sorted(path.name for path in (tmp_path / "$scratch").iterdir()) == ["just killed", "locks"]
+    assert (await backend.get("blobs/k")).data == b"slow"
+    assert (await backend.stat_upload("up/1")).size == 0
+    assert await backend.expire_uploads("other/", 30) == 1
