@@ -123,13 +123,14 @@ class MirroredPlace:
                 yield there
             except MirrorError as error:
                 failure = _translated(error)
-                if isinstance(failure, PlaceUnavailable):
-                    # what has a cause comes from the network, what has none is an answer: of one request, or one blob;
-                    # as is one that cannot be understood
-                    is_unreachable = isinstance(error, UpstreamUnavailable) and error.__cause__ is not None
-                    self.state.failed(failure, unreachable=is_unreachable)
-                else:
+                if isinstance(error, UpstreamUnavailable):
+                    # what has a cause comes from the network, what has none is an answer: of one request, or one blob
+                    self.state.failed(failure, unreachable=error.__cause__ is not None)
+                elif isinstance(failure, PlaceRefused):
                     self.state.count("denied")
+                else:  # an answer to what one client has asked for says nothing of what others ask for
+                    self.state.count("failed")
+                    self.state.answered()
                 raise failure from error
             except (ContentCorrupt, DigestInvalid) as error:
                 self.state.count("wrong digests")

@@ -24,6 +24,10 @@ Get = Callable[[RepositoryName, Reference], Awaitable[StoredManifest]]
 Put = Callable[[RepositoryName, Tag, StoredManifest], Awaitable[object]]
 
 
+class _NoIndex(UpstreamMisbehaved):
+    """Where an index of referrers should be there is something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamReferrers:
     """Referrers of one registry; `get` and `put` are how its manifests are read and written."""
@@ -41,7 +45,11 @@ class UpstreamReferrers:
                 for entry in _entries(page, self.http.endpoint.host):
                     yield _referrer(entry, self.http.endpoint.host)
         except (NotListed, UpstreamRefused):
-            for entry in await self._tagged(name, subject):
+            try:
+                entries = await self._tagged(name, subject)
+            except _NoIndex:  # the tag is something else's: then there are no referrers
+                return
+            for entry in entries:
                 yield _referrer(entry, self.http.endpoint.host)
 
     async def enter(self, name: RepositoryName, manifest: StoredManifest) -> None:
@@ -83,7 +91,7 @@ class UpstreamReferrers:
 def _entries(document: object, host: str) -> list[Mapping[str, object]]:
     entries = document.get("manifests") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise UpstreamMisbehaved(f"{host} lists referrers in something that is no index")
+        raise _NoIndex(f"{host} lists referrers in something that is no index")
     return [entry for entry in entries if isinstance(entry, dict)]
 
 

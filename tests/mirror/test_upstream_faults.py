@@ -284,15 +284,21 @@ async def test_referrers_that_cannot_be_read_are_an_error() -> None:
                 [referrer async for referrer in upstream.referrers(NAME, DIGEST)]
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"[" * 10_000])
-async def test_referrers_in_a_tag_that_is_no_index_are_an_error(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"[" * 10_000, random_image(5).manifest.data])
+async def test_a_referrers_tag_that_is_no_index_lists_nothing_and_is_not_written_over(body: bytes) -> None:
+    signature = artifact(b"signed", "application/vnd.test", subject=random_image(4).manifest)
+
     def script(asked: Asked) -> Says:
+        if asked.method == "PUT":
+            return Says(201)
         return Says(404) if "/referrers/" in asked.path else Says(200, body, {"Content-Type": OCI_INDEX})
 
     with scripted(script) as registry:
         async with upstream_at(registry) as upstream:
+            assert [referrer async for referrer in upstream.referrers(NAME, DIGEST)] == []
             with pytest.raises(UpstreamMisbehaved, match="no index"):
-                [referrer async for referrer in upstream.referrers(NAME, DIGEST)]
+                await upstream.put_manifest(NAME, stored(signature.manifest))
+    assert len(registry.paths("PUT")) == 1
 
 
 async def test_two_that_sign_at_the_same_time_are_both_entered_into_the_tag_schema() -> None:

@@ -22,7 +22,14 @@ from registry.content.errors import (
 from registry.content.names import RepositoryName, Tag, cosign_tags
 from registry.content.upload_sessions import Session
 from registry.mirror.endpoints import Endpoint
-from registry.mirror.errors import MirrorError, RateLimited, UpstreamDenied, UpstreamMisbehaved, UpstreamUnavailable
+from registry.mirror.errors import (
+    MirrorError,
+    RateLimited,
+    UpstreamDenied,
+    UpstreamMisbehaved,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from registry.mirror.mirroring_registry import MirroringRegistry
 from registry.mirror.platforms import Platform
 from registry.mirror.pull_through import MirrorRules
@@ -261,6 +268,23 @@ async def test_an_answer_that_cannot_be_understood_keeps_nobody_from_other_image
     upstream.failure = None
 
     assert (await mirror.get_manifest(APP, LATEST)).digest == digest
+
+
+@pytest.mark.parametrize("answer", [UpstreamRefused("no such digest (400)"), UpstreamMisbehaved("no index")])
+async def test_an_answer_to_one_request_leaves_no_tag_of_other_images_old(
+    asking: MirroringRegistry, upstream: FakeUpstream, answer: MirrorError
+) -> None:
+    await upstream.put("team/app", IMAGE, "latest")
+    await asking.get_manifest(APP, LATEST)
+    moved = await upstream.put("team/app", OTHER, "latest")
+    upstream.failure = answer
+    with pytest.raises(PlaceUnavailable):
+        await asking.blobs.size(RepositoryName("hub/zzz"), Digest.of(b"nothing"))
+
+    upstream.failure = None
+    found = await asking.get_manifest(APP, LATEST)
+
+    assert (found.digest, found.warning) == (moved, None)
 
 
 async def test_no_referrers_is_no_answer_when_the_upstream_cannot_be_asked(
