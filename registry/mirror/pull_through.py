@@ -39,6 +39,8 @@ from registry.mirror.shared_work import SharedWork
 from storage_backends.sendable import blocks_of
 
 _TROUBLE = (PlaceUnavailable, PlaceRefused, TimeoutError)
+_MOST_MOVES = 3
+"""So often a tag may be another one when its manifest has come, until what has come is taken for what it names."""
 _MOST_REFERRERS = 1000
 _MOST_LISTS = 64
 _LONG_LIST = 20_000
@@ -182,21 +184,46 @@ class PullThrough:
             raise ManifestUnknown(error.message, error.detail) from error
 
     async def _fetch(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> None:
-        digest = reference if isinstance(reference, Digest) else await place.resolve(name, reference)
-        tags = (reference,) if isinstance(reference, Tag) else ()
+        if isinstance(reference, Digest):
+            await self._bring(place, name, reference)
+            return
+        digest = await place.resolve(name, reference)
+        for _ in range(_MOST_MOVES):
+            stored, is_new = await self._bring(place, name, digest)
+            # while it came, another process may have seen the tag move, and moved it here
+            if not is_new or (now := await self._names_now(place, name, reference, digest)) == digest:
+                break
+            digest = now
         try:
-            stored, is_new = await self._local.get_manifest(name, digest, is_pull=False), False
-        except ManifestUnknown:
-            stored, is_new = await place.manifest(name, digest), True
-            await self._check_platform(place, name, stored)
-        try:
-            await self._local.put_manifest(name, digest, stored.data, stored.media_type, tags, sparse=True)
-        except ManifestInvalid as error:
-            raise PlaceCorrupt(f"what {place.route.host} has as {reference} cannot be kept: {error.message}") from error
+            await self._put(place, name, stored, reference)
         except TagImmutable:
             place.state.count("immutable tags left alone")
-        if is_new and self._rules.companions:
+
+    async def _names_now(self, place: MirroredPlace, name: RepositoryName, tag: Tag, seen: Digest) -> Digest:
+        """What a tag names now; what it was seen to name, if the upstream cannot say any more."""
+        try:
+            return await place.resolve(name, tag)
+        except _TROUBLE:
+            return seen
+
+    async def _bring(self, place: MirroredPlace, name: RepositoryName, digest: Digest) -> tuple[StoredManifest, bool]:
+        """A manifest that is here from now on, and whether it was not before."""
+        try:
+            return await self._local.get_manifest(name, digest, is_pull=False), False
+        except ManifestUnknown:
+            stored = await place.manifest(name, digest)
+        await self._check_platform(place, name, stored)
+        await self._put(place, name, stored)
+        if self._rules.companions:
             self._companions.fetch_later(place, name, digest)
+        return stored, True
+
+    async def _put(self, place: MirroredPlace, name: RepositoryName, stored: StoredManifest, *tags: Tag) -> None:
+        try:
+            await self._local.put_manifest(name, stored.digest, stored.data, stored.media_type, tags, sparse=True)
+        except ManifestInvalid as error:
+            what = tags[0] if tags else stored.digest
+            raise PlaceCorrupt(f"what {place.route.host} has as {what} cannot be kept: {error.message}") from error
 
     async def _check_platform(self, place: MirroredPlace, name: RepositoryName, stored: StoredManifest) -> None:
         """Raise `NotMirrored` if the manifest is an image for a platform that nobody wants here."""

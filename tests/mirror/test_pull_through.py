@@ -190,7 +190,7 @@ def test_stale_answers_are_counted_for_prometheus(
     assert float(fetched[1]) == sum(len(blob.data) for blob in IMAGE.blobs)
 
 
-def test_a_tag_is_asked_for_by_head_once_in_its_time_to_live(
+def test_a_tag_is_asked_for_by_head_before_and_after_its_manifest_in_its_time_to_live(
     there: Repository, proxy: CountingProxy, start_mirror: MakeMirror
 ) -> None:
     there.push("v1", IMAGE)
@@ -200,7 +200,7 @@ def test_a_tag_is_asked_for_by_head_once_in_its_time_to_live(
     for _ in range(10):
         here.assert_holds("v1", IMAGE)
 
-    assert proxy.count("HEAD .*/manifests/v1") <= 2  # both workers may ask before there is an answer
+    assert proxy.count("HEAD .*/manifests/v1") <= 4  # both workers may ask before there is an answer
     assert proxy.count("GET .*/manifests/v1") == 0
 
 

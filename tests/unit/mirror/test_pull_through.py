@@ -19,7 +19,8 @@ from registry.content.errors import (
     PlaceRefused,
     PlaceUnavailable,
 )
-from registry.content.names import RepositoryName, Tag, cosign_tags
+from registry.content.manifest_store import StoredManifest
+from registry.content.names import Reference, RepositoryName, Tag, cosign_tags
 from registry.content.upload_sessions import Session
 from registry.mirror.endpoints import Endpoint
 from registry.mirror.errors import (
@@ -64,7 +65,7 @@ async def test_a_tag_is_asked_for_once_and_then_answered_from_here(
         found = await mirror.get_manifest(APP, LATEST)
 
         assert (found.digest, found.data, found.warning) == (digest, IMAGE.manifest.data, None)
-    assert upstream.asked == {"resolve": 1, "manifest": 1}
+    assert upstream.asked == {"resolve": 2, "manifest": 1}
 
 
 async def test_a_tag_is_looked_at_again_without_fetching_what_is_here(
@@ -75,7 +76,7 @@ async def test_a_tag_is_looked_at_again_without_fetching_what_is_here(
     for _ in range(3):
         await asking.get_manifest(APP, LATEST)
 
-    assert upstream.asked == {"resolve": 3, "manifest": 1}
+    assert upstream.asked == {"resolve": 4, "manifest": 1}
 
 
 async def test_a_tag_that_has_moved_over_there_moves_here(asking: MirroringRegistry, upstream: FakeUpstream) -> None:
@@ -85,6 +86,42 @@ async def test_a_tag_that_has_moved_over_there_moves_here(asking: MirroringRegis
     moved = await upstream.put("team/app", OTHER, "latest")
 
     assert (await asking.get_manifest(APP, LATEST)).digest == moved
+
+
+async def test_a_tag_that_another_process_has_moved_on_is_not_moved_back(
+    make_mirror: MakeMirror, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = make_mirror(rules=ALWAYS), make_mirror(rules=ALWAYS)
+    await upstream.put("team/app", IMAGE, "latest")
+    fetch, moved = upstream.manifest, list[Digest]()
+
+    async def fetch_slowly(name: RepositoryName, reference: Reference) -> StoredManifest:
+        monkeypatch.setattr(upstream, "manifest", fetch)
+        moved.append(await upstream.put("team/app", OTHER, "latest"))
+        await quick.get_manifest(APP, LATEST)
+        return await fetch(name, reference)
+
+    monkeypatch.setattr(upstream, "manifest", fetch_slowly)
+
+    found = await slow.get_manifest(APP, LATEST)
+
+    assert [found.digest] == moved
+
+
+async def test_an_image_is_served_though_its_upstream_stops_answering_when_it_has_come(
+    mirror: MirroringRegistry, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await upstream.put("team/app", IMAGE, "latest")
+    fetch = upstream.manifest
+
+    async def fetch_last(name: RepositoryName, reference: Reference) -> StoredManifest:
+        found = await fetch(name, reference)
+        upstream.failure = RateLimited("too many", 30.0)
+        return found
+
+    monkeypatch.setattr(upstream, "manifest", fetch_last)
+
+    assert (await mirror.get_manifest(APP, LATEST)).data == IMAGE.manifest.data
 
 
 async def test_a_digest_is_never_asked_for_again(asking: MirroringRegistry, upstream: FakeUpstream) -> None:
@@ -102,7 +139,7 @@ async def test_fifty_pulls_of_a_tag_at_once_ask_once(mirror: MirroringRegistry, 
     found = await asyncio.gather(*(mirror.get_manifest(APP, LATEST) for _ in range(50)))
 
     assert {each.data for each in found} == {IMAGE.manifest.data}
-    assert upstream.asked == {"resolve": 1, "manifest": 1}
+    assert upstream.asked == {"resolve": 2, "manifest": 1}
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
