@@ -119,6 +119,8 @@ class BlobFetching:
         """
         growing = await asyncio.shield(self._fetch(place, name, digest).seen)
         if growing is not None:
+            if start + (length or 0) > growing.size:
+                raise PlaceUnavailable(f"{place.route.host} has said that {digest} is longer than {growing.size} bytes")
             if growing.size > _SMALL and not growing.is_closed:
                 return growing.read(start, length)
             await growing.whole()

@@ -91,6 +91,8 @@ class GrowingBlob:
                 return limit
             if self._failure is not None:
                 raise self._failure
+            if self._is_right:
+                raise PlaceUnavailable(f"the blob ends at byte {self.size}, before what was asked for")
             await self._changed.wait()
 
     def _wake(self) -> None:

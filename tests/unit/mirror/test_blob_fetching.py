@@ -1,7 +1,9 @@
 """Blobs from elsewhere: fetched once, sent while they come, kept when they are right."""
 
 import asyncio
+import os
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from registry.content.upload_sessions import Session
 from registry.mirror import turns
 from registry.mirror.blob_fetching import FetchLimits
 from registry.mirror.errors import UpstreamUnavailable
+from registry.mirror.growing import GrowingBlob
 from registry.mirror.mirroring_registry import MirroringRegistry
 from storage_backends.base import StorageBackend
 from storage_backends.errors import Unavailable
@@ -121,6 +124,30 @@ async def test_part_of_a_blob_that_is_not_here_is_sent_as_soon_as_it_has_come(
     assert middle == LARGE.data[BLOCK + 1 : 3 * BLOCK + 1]
     assert end == LARGE.data[-5:]
     assert upstream.asked["blob"] == 1
+
+
+@pytest.mark.parametrize("blob", [LARGE, SMALL])
+@pytest.mark.parametrize("beyond", [-1, 1000])
+async def test_part_of_a_blob_that_its_upstream_called_longer_than_it_is_gets_an_error(
+    mirror: MirroringRegistry, upstream: FakeUpstream, blob: Content, beyond: int
+) -> None:
+    digest = await upstream.put("team/app", blob)
+
+    with pytest.raises(PlaceUnavailable, match="is longer than"):
+        async with asyncio.timeout(5):
+            await _read(await mirror.blobs.open(APP, digest, len(blob.data) + beyond, 10))
+
+
+async def test_who_reads_beyond_the_end_of_a_blob_that_came_does_not_wait_for_more(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(SMALL.data)
+    growing = GrowingBlob(len(SMALL.data), os.open(tmp_path / "blob", os.O_RDONLY))
+    growing.finish()
+
+    with pytest.raises(PlaceUnavailable, match="ends at byte 1000"):
+        async with asyncio.timeout(5):
+            await _read(growing.read(len(SMALL.data), 10))
+
+    growing.close()
 
 
 @pytest.mark.parametrize("blob", [LARGE, SMALL])
