@@ -102,11 +102,11 @@ class Repository:
         for content in all_contents(value):
             if content.media_type not in MANIFEST_TYPES:
                 reply = self.call("GET", f"blobs/{content.digest}")
-                assert (reply.status, reply.body) == (200, content.data)
+                assert (reply.status, reply.body) == (200, content.data), (reply.status, reply.body[:500])
                 continue
             for reference in {content.digest, tag if content is value.manifest else content.digest}:
                 reply = self.call("GET", f"manifests/{reference}")
-                assert (reply.status, reply.body) == (200, content.data)
+                assert (reply.status, reply.body) == (200, content.data), (reply.status, reply.body[:500])
                 assert reply.header("Content-Type") == content.media_type
                 assert reply.header("Docker-Content-Digest") == content.digest
 
