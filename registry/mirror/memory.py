@@ -2,18 +2,22 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
 
 class Memory(Generic[V]):
-    """Up to `most` values, each for `seconds` at most; the oldest goes first."""
+    """Values, each for `seconds` at most, and together of a weight of `most`; the oldest goes first. The newest stays,
+    however heavy it is. Each weighs 1 if nothing says what.
+    """
 
-    def __init__(self, seconds: float, most: int = 10_000) -> None:
+    def __init__(self, seconds: float, most: int = 10_000, weight: Callable[[V], int] = lambda _: 1) -> None:
         self._seconds = seconds
         self._most = most
+        self._weight = weight
+        self._weighs = 0
         self._values: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()
 
     def get(self, key: Hashable) -> V | None:
@@ -22,13 +26,18 @@ class Memory(Generic[V]):
         if found is None:
             return None
         if time.monotonic() >= found[0]:
-            del self._values[key]
+            self._forget(key)
             return None
         return found[1]
 
     def keep(self, key: Hashable, value: V) -> None:
         """Remember a value from now on."""
-        self._values.pop(key, None)
+        if key in self._values:
+            self._forget(key)
         self._values[key] = (time.monotonic() + self._seconds, value)
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
+        self._weighs += self._weight(value)
+        while self._weighs > self._most and len(self._values) > 1:
+            self._forget(next(iter(self._values)))
+
+    def _forget(self, key: Hashable) -> None:
+        self._weighs -= self._weight(self._values.pop(key)[1])

@@ -6,7 +6,7 @@ how blobs come in is `blob_fetching`'s, what else belongs to an image `companion
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -36,15 +36,15 @@ from registry.mirror.memory import Memory
 from registry.mirror.mirrored_place import MirroredPlace
 from registry.mirror.platforms import Platform, platform_of
 from registry.mirror.shared_work import SharedWork
+from registry.mirror.tag_list import TagList
 from storage_backends.sendable import blocks_of
 
 _TROUBLE = (PlaceUnavailable, PlaceRefused, TimeoutError)
 _MOST_MOVES = 3
 """So often a tag may be another one when its manifest has come, until what has come is taken for what it names."""
 _MOST_REFERRERS = 1000
-_MOST_LISTS = 64
-_LONG_LIST = 20_000
-"""Tags; a longer list is not remembered, for the memory that it takes."""
+_MOST_LIST_BYTES = 64 * 1024 * 1024
+"""What the lists of tags take that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,10 @@ class PullThrough:
         self._local = local
         self._blobs = blobs
         self._rules = rules
-        self._work = SharedWork()
+        self._work: SharedWork[None] = SharedWork()
+        self._listing: SharedWork[TagList] = SharedWork()
         self._unknown: Memory[str] = Memory(rules.unknown_seconds)
-        self._tags: Memory[Sequence[str]] = Memory(rules.tag_seconds, _MOST_LISTS)
+        self._tags: Memory[TagList] = Memory(rules.tag_seconds, _MOST_LIST_BYTES, lambda known: known.size)
         self._referrers: Memory[bool] = Memory(rules.tag_seconds)
         self._companions = Companions(local, blobs, self._fetch_missing)
 
@@ -95,14 +96,11 @@ class PullThrough:
         known = self._tags.get(name)
         if known is None:
             try:
-                known = sorted(await place.tags(name))
+                known = await self._listing.once(name, lambda: self._list_tags(place, name))
             except _TROUBLE as error:
                 page = await self._own_tags(name, after, limit, error)
                 return replace(page, warning=f"{place.route.host} does not answer: these are the tags that are cached")
-            if len(known) <= _LONG_LIST:
-                self._tags.keep(name, known)
-        left = [tag for tag in known if tag > after]
-        return Page(tuple(left[:limit]), len(left) > limit)
+        return known.page(after, limit)
 
     async def referrers(
         self,
@@ -251,6 +249,11 @@ class PullThrough:
             with suppress(ManifestUnknown):  # listed, and gone
                 await self._fetch_missing(place, name, referrer.digest)
         self._referrers.keep((name, subject), value=True)
+
+    async def _list_tags(self, place: MirroredPlace, name: RepositoryName) -> TagList:
+        known = TagList(await place.tags(name))
+        self._tags.keep(name, known)
+        return known
 
     async def _own_tags(self, name: RepositoryName, after: str, limit: int, error: Exception) -> Page:
         try:
