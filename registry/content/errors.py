@@ -136,6 +136,10 @@ class PlaceCorrupt(PlaceUnavailable):
     """A place that we fetch from sends other bytes than their digest says; nothing of them is kept."""
 
 
+class PlaceMisbehaved(PlaceUnavailable):
+    """A place that we fetch from answers what was asked, and not as it should; what else it is asked may do well."""
+
+
 class PlaceRefused(ContentError):
     """A place that we fetch from does not let us: credentials are missing or wrong."""
 

@@ -7,7 +7,8 @@ cosign gives what it attaches. Source of the latter: github.com/sigstore/cosign,
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from registry.content.digest import Digest
 from registry.content.errors import ContentError, ManifestUnknown
@@ -48,19 +49,17 @@ class Companions:
 
     async def _bring(self, place: MirroredPlace, name: RepositoryName, digest: Digest) -> None:
         async with self._places:
-            try:
-                for referrer in await place.referrers(name, digest, _MOST):
-                    await self._with_blobs(place, name, referrer.digest, referrer.digest)
-                for tag in cosign_tags(digest):
-                    found = await place.resolve_if_there(name, tag)
-                    if found is not None:
-                        await self._with_blobs(place, name, tag, found)
-            except (ContentError, StorageError) as error:
-                _log.info("what belongs to %s@%s could not all be fetched: %s", name, digest, error)
+            companions: list[Reference] = []
+            with _noting(name, digest):
+                companions += [referrer.digest for referrer in await place.referrers(name, digest, _MOST)]
+            for companion in (*companions, *cosign_tags(digest)):
+                with _noting(name, digest):
+                    await self._with_blobs(place, name, companion)
 
-    async def _with_blobs(
-        self, place: MirroredPlace, name: RepositoryName, reference: Reference, digest: Digest
-    ) -> None:
+    async def _with_blobs(self, place: MirroredPlace, name: RepositoryName, reference: Reference) -> None:
+        digest = reference if isinstance(reference, Digest) else await place.resolve_if_there(name, reference)
+        if digest is None:
+            return
         self._fetched.add(digest)
         try:
             await self._fetch(place, name, reference)
@@ -73,3 +72,12 @@ class Companions:
             if not await self._local.blobs.has(name, blob.digest):
                 await self._blobs.fetch(place, name, blob.digest)
         place.state.count("companions fetched")
+
+
+@contextmanager
+def _noting(name: RepositoryName, digest: Digest) -> Iterator[None]:
+    """One companion that cannot be fetched keeps nobody from the others."""
+    try:
+        yield
+    except (ContentError, StorageError) as error:
+        _log.info("what belongs to %s@%s could not all be fetched: %s", name, digest, error)

@@ -14,6 +14,7 @@ from registry.content.errors import (
     DigestInvalid,
     ManifestUnknown,
     PlaceCorrupt,
+    PlaceMisbehaved,
     PlaceRateLimited,
     PlaceRefused,
     PlaceUnavailable,
@@ -126,11 +127,11 @@ class MirroredPlace:
                 if isinstance(error, UpstreamUnavailable):
                     # what has a cause comes from the network, what has none is an answer: of one request, or one blob
                     self.state.failed(failure, unreachable=error.__cause__ is not None)
-                elif isinstance(failure, PlaceRefused):
-                    self.state.count("denied")
-                else:  # an answer to what one client has asked for says nothing of what others ask for
+                elif isinstance(failure, PlaceMisbehaved):
                     self.state.count("failed")
-                    self.state.answered()
+                    self.state.answered()  # to what one client has asked for; it says nothing of what others ask for
+                else:
+                    self.state.count("denied")
                 raise failure from error
             except (ContentCorrupt, DigestInvalid) as error:
                 self.state.count("wrong digests")
@@ -151,4 +152,4 @@ def _translated(error: MirrorError) -> ContentError:
             return PlaceUnavailable(error.message, round(seconds or 5))
         case UpstreamDenied() | CredentialsInvalid():
             return PlaceRefused(error.message)
-    return PlaceUnavailable(error.message)
+    return PlaceMisbehaved(error.message)

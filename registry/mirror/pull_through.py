@@ -6,18 +6,21 @@ how blobs come in is `blob_fetching`'s, what else belongs to an image `companion
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from registry.content import image_config
 from registry.content.digest import Digest
 from registry.content.errors import (
+    BlobUnknown,
     ManifestInvalid,
     ManifestUnknown,
     NameUnknown,
     NotMirrored,
     PlaceCorrupt,
+    PlaceMisbehaved,
     PlaceRateLimited,
     PlaceRefused,
     PlaceUnavailable,
@@ -30,6 +33,7 @@ from registry.content.names import Reference, RepositoryName, Tag, subject_of
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrersPage
 from registry.content.repository import Registry
+from registry.content.side_by_side import all_of
 from registry.mirror.blob_fetching import BlobFetching
 from registry.mirror.companions import Companions
 from registry.mirror.memory import Memory
@@ -43,8 +47,10 @@ _TROUBLE = (PlaceUnavailable, PlaceRefused, TimeoutError)
 _MOST_MOVES = 3
 """So often a tag may be another one when its manifest has come, until what has come is taken for what it names."""
 _MOST_REFERRERS = 1000
+_REFERRERS_AT_ONCE = 8
 _MOST_LIST_BYTES = 64 * 1024 * 1024
 """What the lists of tags take that are remembered."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class PullThrough:
         self._rules = rules
         self._work: SharedWork[None] = SharedWork()
         self._listing: SharedWork[TagList] = SharedWork()
+        self._finding: SharedWork[bool] = SharedWork()
         self._unknown: Memory[str] = Memory(rules.unknown_seconds)
         self._tags: Memory[TagList] = Memory(rules.tag_seconds, _MOST_LIST_BYTES, lambda known: known.size)
         self._referrers: Memory[bool] = Memory(rules.tag_seconds)
@@ -113,18 +120,23 @@ class PullThrough:
         gives now, unless that is nothing and may not be all that came along with the image.
         """
         failure: Exception | None = None
-        if self._referrers.get((name, subject)) is None:
-            key = (name, "referrers", subject)
+        are_more = self._referrers.get((name, subject))
+        if are_more is None:
             try:
-                await self._work.once(key, lambda: self._fetch_referrers(place, name, subject))
+                are_more = await self._finding.once(
+                    (name, subject), lambda: self._fetch_referrers(place, name, subject)
+                )
             except _TROUBLE as error:
                 failure = error
         page = await own_page()
-        if failure is None:
-            return page
-        if not page.descriptors and not await self._came_along(failure, name, subject):
-            raise failure
-        return replace(page, warning=f"{place.route.host} does not answer: these are the referrers that are cached")
+        if failure is not None:
+            if not page.descriptors and not await self._came_along(failure, name, subject):
+                raise failure
+            return replace(page, warning=f"{place.route.host} does not answer: these are the referrers that are cached")
+        if are_more:
+            warning = f"{place.route.host} has more than {_MOST_REFERRERS} referrers of this: not all are fetched"
+            return replace(page, warning=warning)
+        return page
 
     async def _look_again(self, place: MirroredPlace, name: RepositoryName, tag: Tag) -> str | None:
         """See to it that a tag is what it is over there; if that cannot be known now, why."""
@@ -244,11 +256,23 @@ class PullThrough:
                 {"platform": str(platform)},
             )
 
-    async def _fetch_referrers(self, place: MirroredPlace, name: RepositoryName, subject: Digest) -> None:
-        for referrer in await place.referrers(name, subject, _MOST_REFERRERS):
-            with suppress(ManifestUnknown):  # listed, and gone
-                await self._fetch_missing(place, name, referrer.digest)
-        self._referrers.keep((name, subject), value=True)
+    async def _fetch_referrers(self, place: MirroredPlace, name: RepositoryName, subject: Digest) -> bool:
+        """Bring what refers to a manifest here; true if there is more of it than that."""
+        found = await place.referrers(name, subject, _MOST_REFERRERS + 1)
+        wanted, are_more = found[:_MOST_REFERRERS], len(found) > _MOST_REFERRERS
+        for start in range(0, len(wanted), _REFERRERS_AT_ONCE):
+            some = wanted[start : start + _REFERRERS_AT_ONCE]
+            await all_of([self._fetch_referrer(place, name, each.digest) for each in some])
+        self._referrers.keep((name, subject), are_more)
+        return are_more
+
+    async def _fetch_referrer(self, place: MirroredPlace, name: RepositoryName, digest: Digest) -> None:
+        try:
+            await self._fetch_missing(place, name, digest)
+        except ManifestUnknown:
+            pass  # listed, and gone
+        except (BlobUnknown, ManifestInvalid, NotMirrored, PlaceCorrupt, PlaceMisbehaved) as error:
+            _log.info("the referrer %s@%s cannot be fetched: %s", name, digest, error)  # which hides no other
 
     async def _list_tags(self, place: MirroredPlace, name: RepositoryName) -> TagList:
         known = TagList(await place.tags(name))
