@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from registry.cleanup.image_removal import Going
 from registry.cleanup.inventory import Image, Inventory, Step
 from registry.cleanup.prune import is_immutable
+from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.immutable_tags import Covers
 from registry.content.trash import Trash
@@ -20,6 +21,8 @@ _TAG = re.compile(r"sha256-([0-9a-f]{64})(\..+)?", re.ASCII)
 class DanglingReferrers:
     """Chooses for `ImageRemoval`: what refers to a manifest that is not there and cannot be restored any more.
 
+    A manifest is there as long as its bytes lie anywhere, be it for another repository or in quarantine: signatures may
+    be kept in a repository of their own, as by cosign's `COSIGN_REPOSITORY`.
     What has a tag, stands in an index, or was pushed within `grace` seconds stays: a referrer may be pushed before its
     subject. A tag that says whom it belongs to, as cosign's `sha256-….sig` do, counts as what it refers to, unless
     `immutable` covers it.
@@ -44,11 +47,16 @@ class DanglingReferrers:
             for digest in dangling
             if not subjects[digest] & restorable
             and not is_immutable(self.immutable, found.name, found.images[digest].tags)
+            and not await self._is_anywhere(subjects[digest])
         }
         return [
             Going(found.images[digest], found.images[digest].tags, reason="what it refers to is gone")
             for digest in sorted(found.going(chosen, old))
         ]
+
+    async def _is_anywhere(self, digests: set[Digest]) -> bool:
+        keys = [key for digest in digests for key in (keyspace.blob(digest), keyspace.quarantined(digest))]
+        return any([await walk.is_there(self.backend, key) for key in keys])
 
 
 def _subjects(image: Image) -> set[Digest]:

@@ -12,19 +12,22 @@ from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
 from tests.unit.cleanup.conftest import Clock
-from tests.unit.content.documents import descriptor, encoded, index
+from tests.unit.content.documents import descriptor, encoded, image, index
+from tests.unit.content.pouring import Poured
 
 pytestmark = pytest.mark.anyio
 _APP = RepositoryName.parse("team/app")
 _RULES = Rules()
 _SUBJECT = encoded(index(annotations={"is": "the subject"}))
-_REFERRER = encoded(index(subject=descriptor(_SUBJECT, mediatypes.OCI_INDEX)))
+_CONFIG = b"{}"
+_REFERRER = encoded(image(_CONFIG, subject=descriptor(_SUBJECT, mediatypes.OCI_INDEX)))
 _TAG = f"sha256-{Digest.of(_SUBJECT).encoded}.sig"
 
 
-async def push(registry: Registry, data: bytes, *tags: str) -> Digest:
+async def push(registry: Registry, data: bytes, *tags: str, name: RepositoryName = _APP) -> Digest:
     """Push a manifest; return its digest."""
-    return (await registry.put_manifest(_APP, Digest.of(data), data, None, [Tag(tag) for tag in tags])).digest
+    await registry.uploads.push(name, Digest.of(_CONFIG), Poured(_CONFIG))
+    return (await registry.put_manifest(name, Digest.of(data), data, None, [Tag(tag) for tag in tags])).digest
 
 
 async def collect(backend: MemoryBackend, dry_run: bool = False) -> Collected:
@@ -58,6 +61,7 @@ async def test_a_referrer_goes_when_its_subject_cannot_be_restored_any_more_and_
     assert await is_there(registry, referrer)
 
     clock.let_grace_pass()
+    await collect(backend)  # the bytes of the subject
     assert (await collect(backend, dry_run=True)).removed_referrers == 1
     assert await is_there(registry, referrer)
     assert (await collect(backend)).removed_referrers == 1
@@ -83,11 +87,28 @@ async def test_a_referrer_with_a_tag_of_its_own_stays(
 
 async def test_a_referrer_in_an_index_stays(backend: MemoryBackend, registry: Registry, clock: Clock) -> None:
     referrer = await push(registry, _REFERRER)
-    await push(registry, encoded(index([descriptor(_REFERRER, mediatypes.OCI_INDEX)])), "many")
+    await push(registry, encoded(index([descriptor(_REFERRER, mediatypes.OCI_MANIFEST)])), "many")
     clock.let_grace_pass()
 
     assert (await collect(backend)).removed_referrers == 0
     assert await is_there(registry, referrer)
+
+
+@pytest.mark.parametrize("data", [encoded(image(_CONFIG)), _REFERRER])
+async def test_signatures_in_a_repository_of_their_own_stay_as_long_as_anybody_has_the_image(
+    backend: MemoryBackend, registry: Registry, clock: Clock, data: bytes
+) -> None:
+    """cosign's COSIGN_REPOSITORY."""
+    signatures = RepositoryName.parse("signatures")
+    subject = await push(registry, _SUBJECT, "v1")
+    await push(registry, data, _TAG, name=signatures)
+    clock.let_grace_pass()
+
+    assert (await collect(backend)).removed_referrers == 0
+    await registry.delete_manifest(_APP, subject)
+    clock.let_grace_pass()
+    await collect(backend)
+    assert (await collect(backend)).removed_referrers == 1
 
 
 async def test_a_referrer_may_be_pushed_before_its_subject(backend: MemoryBackend, registry: Registry) -> None:
