@@ -54,7 +54,9 @@ class ManifestStore:
             raise unknown(name, digest) from error
         if link.size != len(digest.algorithm) + 1 + len(digest.encoded):
             raise unknown(name, digest)
-        return StoredManifest(digest, await self._media_type(name, digest, data), data)
+        if Digest.of(data, digest.algorithm) != digest:
+            raise ContentCorrupt(f"the bytes of manifest {digest} at rest have another digest; push the manifest again")
+        return StoredManifest(digest, await media_type_of(self._backend, name, digest, self._words(digest, data)), data)
 
     async def put(self, name: RepositoryName, digest: Digest, data: bytes, media_type: str) -> None:
         """Keep a manifest; durable on return. A reader sees it only when bytes and media type are there."""
@@ -72,16 +74,12 @@ class ManifestStore:
     async def _was_pushed_otherwise(self, name: RepositoryName, digest: Digest) -> bool:
         return await is_there(self._backend, keyspace.media_type(name, digest))
 
-    async def _media_type(self, name: RepositoryName, digest: Digest, data: bytes) -> str:
-        words = self._own_words.get(digest) or self._read(digest, data)
-        return await media_type_of(self._backend, name, digest, words)
-
-    def _read(self, digest: Digest, data: bytes) -> OwnWords:
-        if Digest.of(data, digest.algorithm) != digest:
-            raise ContentCorrupt(f"the bytes of manifest {digest} at rest have another digest; push the manifest again")
-        words = self._own_words[digest] = own_words(data)
-        if len(self._own_words) > _REMEMBERED:
-            self._own_words.popitem(last=False)
+    def _words(self, digest: Digest, data: bytes) -> OwnWords:
+        words = self._own_words.get(digest)
+        if words is None:
+            words = self._own_words[digest] = own_words(data)
+            if len(self._own_words) > _REMEMBERED:
+                self._own_words.popitem(last=False)
         return words
 
 

@@ -129,6 +129,18 @@ async def test_bytes_at_rest_that_changed_are_not_served(backend: MemoryBackend,
     assert (await ManifestStore(backend).get(name, digest)).data == _CLAIMED
 
 
+async def test_bytes_that_rot_after_they_were_served_are_served_no_more(
+    backend: MemoryBackend, manifests: ManifestStore, name: RepositoryName
+) -> None:
+    digest = Digest.of(_CLAIMED)
+    await manifests.put(name, digest, _CLAIMED, mediatypes.OCI_MANIFEST)
+    await manifests.get(name, digest)
+    await backend.put(keyspace.blob(digest), _SILENT)
+
+    with pytest.raises(ContentCorrupt, match="push the manifest again"):
+        await manifests.get(name, digest)
+
+
 @pytest.mark.parametrize(
     ("data", "media_type"),
     [
