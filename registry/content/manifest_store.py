@@ -68,8 +68,11 @@ class ManifestStore:
         await self._backend.put_many(items)
 
     async def remove(self, name: RepositoryName, digest: Digest) -> None:
-        """Take the manifest out of the repository; the bytes stay for others and for garbage collection."""
-        await self._backend.delete_many([keyspace.revision_link(name, digest), keyspace.media_type(name, digest)])
+        """Take the manifest out of the repository; the bytes stay for others and for garbage collection.
+
+        So does the media type: it may be that of a push which is under way, and one that comes later says its own.
+        """
+        await self._backend.delete(keyspace.revision_link(name, digest))
 
     async def _was_pushed_otherwise(self, name: RepositoryName, digest: Digest) -> bool:
         return await is_there(self._backend, keyspace.media_type(name, digest))

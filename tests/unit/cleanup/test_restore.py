@@ -293,7 +293,7 @@ async def test_what_lies_among_the_records_and_is_none_is_passed_over(
 
 
 # before which of the deletion's calls a whole collection runs
-_DELETION = [("put", "_trash/"), ("list", "tags/v1/"), ("delete_many", "revisions/"), ("delete", "_referrers/")]
+_DELETION = [("put", "_trash/"), ("list", "tags/v1/"), ("delete", "revisions/"), ("delete", "_referrers/")]
 
 
 @pytest.mark.parametrize(("verb", "part"), _DELETION)

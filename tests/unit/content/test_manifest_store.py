@@ -174,7 +174,7 @@ async def test_more_manifests_than_are_remembered_are_all_served(
         assert Digest.of((await manifests.get(name, digest)).data) == digest
 
 
-async def test_removing_takes_link_and_media_type_and_leaves_the_bytes(
+async def test_removing_takes_the_link_and_leaves_the_rest_to_garbage_collection(
     backend: MemoryBackend, manifests: ManifestStore, name: RepositoryName
 ) -> None:
     digest = Digest.of(_SILENT)
@@ -182,4 +182,7 @@ async def test_removing_takes_link_and_media_type_and_leaves_the_bytes(
 
     await manifests.remove(name, digest)
 
-    assert (await backend.list("")).entries == (keyspace.blob(digest),)
+    left = (await backend.list("")).entries
+    assert left == (keyspace.media_type(name, digest), keyspace.blob(digest))
+    await manifests.put(name, digest, _SILENT, mediatypes.OCI_MANIFEST)
+    assert (await manifests.get(name, digest)).media_type == mediatypes.OCI_MANIFEST

@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
-from registry.content import keyspace
+from registry.content import keyspace, mediatypes
 from registry.content.digest import Digest
 from registry.content.errors import ManifestUnknown, NameUnknown
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
-from tests.unit.content.documents import descriptor, encoded, index
+from tests.unit.content.documents import descriptor, encoded, image, index
+from tests.unit.content.pouring import Poured
 from tests.unit.content.stepping import SteppingBackend
 
 _DATA = encoded(index(subject=descriptor(b"subject")))
@@ -53,7 +54,7 @@ async def _assert_consistent(backend: SteppingBackend, name: RepositoryName) -> 
 # before which of its calls the deletion stands still while the whole push runs
 _DELETION = [
     ("children", "tags/"),
-    ("delete_many", "revisions/"),
+    ("delete", "revisions/"),
     ("delete", "_referrers/"),
 ]
 
@@ -81,7 +82,7 @@ async def test_a_push_after_the_link_was_deleted_stays_whole(stepping: SteppingB
     one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
     await one.put_manifest(name, _LATEST, _DATA, None)
     await one.referrers(name, _SUBJECT, None, "", 10)
-    gone = stepping.stop_before("delete_many", "revisions/")
+    gone = stepping.stop_before("delete", "revisions/")
 
     deletion = asyncio.create_task(one.delete_manifest(name, _DIGEST))
     await gone.reached.wait()
@@ -190,3 +191,34 @@ async def test_no_step_of_a_push_shows_a_tag_whose_manifest_is_not_there(
     assert flat.index(keyspace.blob(_DIGEST)) < flat.index(keyspace.revision_link(name, _DIGEST))
     assert flat.index(keyspace.revision_link(name, _DIGEST)) < flat.index(keyspace.tag_current(name, _LATEST))
     assert flat.index(keyspace.referrer(name, _SUBJECT, _DIGEST)) < flat.index(keyspace.revision_link(name, _DIGEST))
+
+
+_TYPES = (mediatypes.OCI_MANIFEST, mediatypes.DOCKER_MANIFEST)
+
+
+async def _push_silent(registry: Registry, name: RepositoryName, media_type: str) -> Digest:
+    """Push a manifest whose bytes do not say what it is."""
+    await registry.uploads.push(name, Digest.of(b"{}"), Poured(b"{}"))
+    return (await registry.put_manifest(name, _LATEST, encoded(image(mediaType=None)), media_type)).digest
+
+
+@pytest.mark.parametrize("before", _TYPES)
+@pytest.mark.parametrize("after", _TYPES)
+async def test_a_push_after_the_link_was_deleted_keeps_its_media_type(
+    stepping: SteppingBackend, name: RepositoryName, before: str, after: str
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    for media_type in (mediatypes.DOCKER_MANIFEST, before):
+        digest = await _push_silent(two, name, media_type)
+    gone = stepping.stop_before("delete", "revisions/")
+
+    deletion = asyncio.create_task(one.delete_manifest(name, digest))
+    await gone.reached.wait()
+    stop = stepping.stop_before("children", "tags/")
+    gone.go_on.set()
+    await stop.reached.wait()
+    await _push_silent(two, name, after)
+    stop.go_on.set()
+    await deletion
+
+    assert (await one.get_manifest(name, _LATEST)).media_type == after
