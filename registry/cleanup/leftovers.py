@@ -70,8 +70,8 @@ class Leftovers:
         if len(entries) <= kept + 1:
             return 0
         current = await walk.get_if_there(self._backend, keyspace.tag_current(name, tag))
-        if current is None:
-            return 0  # no tag
+        if current is None or walk.parsed(current.data.decode("ascii", "replace")) is None:
+            return 0  # no tag, or a broken one: what it has named is what it can be repaired from
         past = [entry.key for entry in entries if str(entry.digest).encode() != current.data]
         found = sorted(await self._infos(past), key=lambda info: info.modified, reverse=True)
         old = [info.key for info in found[kept:] if info.modified < since]

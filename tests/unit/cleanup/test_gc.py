@@ -177,6 +177,16 @@ async def test_the_turn_of_a_killed_fetch_goes_and_one_under_way_stays(backend: 
     assert turn not in await keys(backend)
 
 
+async def test_what_a_tag_whose_link_is_broken_has_named_stays(backend: MemoryBackend, registry: Registry) -> None:
+    digests = [await push(registry, _APP, "latest", layer) for layer in (_LAYER, _OTHER)]
+    await backend.put(keyspace.tag_current(_APP, Tag("latest")), b"")
+
+    found = await collect(backend, Options(grace=-1, tag_history=0))
+
+    assert found.removed_history == 0
+    assert {keyspace.tag_index(_APP, Tag("latest"), digest) for digest in digests} <= await keys(backend)
+
+
 async def test_leftovers_go(backend: MemoryBackend, registry: Registry) -> None:
     for number in range(5):
         await push(registry, _APP, "latest", b"layer %d" % number)
