@@ -12,8 +12,7 @@ from registry.content import strict_json
 from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from registry.mirror.archive import ArchiveInvalid
-from registry.mirror.layout_files import TarFiles, blob_name
-from registry.mirror.layout_index import INDEX
+from registry.mirror.layout_files import INDEX, TarFiles, blob_name
 
 MANIFEST = "cargohold-bundle.json"
 SIGNATURE = "cargohold-bundle.sig"

@@ -84,7 +84,7 @@ def open_bundle(path: Path, check: Check | None = None, unnamed: RepositoryName 
     data = open_archive(path)
     with ExitStack() as opened:
         opened.callback(data.close)
-        files = TarFiles(data)
+        files = TarFiles(data, MANIFEST, SIGNATURE)
         written = files.read(MANIFEST, LARGEST_MANIFEST)
         if check is not None:
             signature = files.read(SIGNATURE, _SIGNATURE_BYTES)

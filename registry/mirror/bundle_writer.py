@@ -19,8 +19,8 @@ from registry.mirror.archive import ArchiveInvalid, RandomBytes
 from registry.mirror.bundle_base import Base
 from registry.mirror.bundle_manifest import MANIFEST, SIGNATURE, BundleManifest
 from registry.mirror.bundle_output import TarOutput
-from registry.mirror.layout_files import blob_digest, blob_name
-from registry.mirror.layout_index import DOCKER_INDEX, INDEX, LAYOUT, LAYOUT_VERSION, IndexEntries
+from registry.mirror.layout_files import INDEX, LAYOUT, blob_digest, blob_name
+from registry.mirror.layout_index import DOCKER_INDEX, LAYOUT_VERSION, IndexEntries
 from registry.mirror.progress import Event, ImageBegun, ImageDone, ImageFailed
 from registry.mirror.seekable_zstd import Output
 from registry.mirror.tar_index import Entry, entries

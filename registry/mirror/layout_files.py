@@ -13,6 +13,8 @@ from registry.mirror.tar_index import entries
 
 AS_PLACE = "oci:"
 """How people name a layout where a place is asked for: `oci:PATH`."""
+LAYOUT = "oci-layout"
+INDEX = "index.json"
 _BLOBS = "blobs/"
 _PACKED = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"\x04\x22": "lz4 -d"}
 
@@ -75,9 +77,11 @@ class DirectoryFiles:
 
 
 class TarFiles:
-    """A layout in a tar: an index in memory, about 200 bytes for each blob."""
+    """A layout in a tar: an index in memory, about 200 bytes for each blob. Of what is no blob, only the files that a
+    layout has and `others` can be read: a stranger's archive may have any number of them.
+    """
 
-    def __init__(self, data: RandomBytes) -> None:
+    def __init__(self, data: RandomBytes, *others: str) -> None:
         """Find all files. *Blocking*. Raises `ArchiveInvalid`."""
         self._data = data
         self._blobs: dict[Digest, tuple[int, int]] = {}
@@ -88,7 +92,7 @@ class TarFiles:
                 raise ArchiveInvalid(f"{entry.name!r} stands twice in the archive")
             if digest is not None:
                 self._blobs[digest] = entry.offset, entry.size
-            else:
+            elif entry.name in (LAYOUT, INDEX, *others):
                 self._others[entry.name] = entry.offset, entry.size
 
     @property

@@ -18,10 +18,8 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.mirror.archive import ArchiveInvalid
-from registry.mirror.layout_files import blob_name
+from registry.mirror.layout_files import INDEX, LAYOUT, blob_name
 
-LAYOUT = "oci-layout"
-INDEX = "index.json"
 LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 LARGEST_INDEX = 32 * 1024 * 1024
 DOCKER_INDEX = "manifest.json"

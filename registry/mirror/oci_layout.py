@@ -16,15 +16,8 @@ from registry.content.manifests import own_words, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import OpenBlob, Referrer
 from registry.mirror.archive import ArchiveInvalid
-from registry.mirror.layout_files import LayoutFiles, blob_name, check_small
-from registry.mirror.layout_index import (
-    INDEX,
-    LARGEST_INDEX,
-    LAYOUT,
-    Named,
-    check_version,
-    parse_index,
-)
+from registry.mirror.layout_files import INDEX, LAYOUT, LayoutFiles, blob_name, check_small
+from registry.mirror.layout_index import LARGEST_INDEX, Named, check_version, parse_index
 
 BLOCK = 1024 * 1024
 LARGEST_MANIFEST = 16 * 1024 * 1024

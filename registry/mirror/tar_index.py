@@ -14,6 +14,8 @@ BLOCK = 512
 MOST_ENTRIES = 500_000
 _MAGICS = (b"ustar\x0000", b"ustar  \x00")
 _LARGEST_HEADER = 64 * 1024
+_LONGEST_NAME = 1024
+"""Bytes; the longest name that a layout has a use for is that of a blob, with 141."""
 _REGULAR = (b"0", b"\0", b"7")
 _DIRECTORY, _PAX, _PAX_FOR_ALL, _LONG_NAME = b"5", b"x", b"g", b"L"
 _EXTENDED = (_PAX, _PAX_FOR_ALL, _LONG_NAME)
@@ -156,6 +158,10 @@ def _name(head: bytes, extended: Mapping[str, str], last: str) -> str:
         name = _text(head[:100].partition(b"\0")[0], last)
         prefix = _text(head[345:500].partition(b"\0")[0], last) if head[257:265] == _MAGICS[0] else ""
         name = f"{prefix}/{name}" if prefix else name
+    if (length := len(name.encode())) > _LONGEST_NAME:
+        raise ArchiveInvalid(
+            f"the archive has an entry with a name of {length} bytes, {name[:80]!r}…; {_LONGEST_NAME} are the most"
+        )
     plain = name.removeprefix("./").removesuffix("/")
     parts = plain.split("/")
     if plain not in {"", "."} and (not all(parts) or {".", ".."} & {*parts} or re.search(r"[\\\0-\x1f\x7f]", plain)):

@@ -82,6 +82,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a name that begins at the root": (lambda: with_file("/etc/cron.d/evil"), "/etc/cron.d/evil"),
     "a name with a backslash": (lambda: with_file("..\\evil"), "evil"),
     "a name with a line break": (lambda: with_file("blobs\nevil"), "evil"),
+    "a name that is too long": (lambda: with_file("x" * 1025), "a name of 1025 bytes, 'x{80}'"),
+    "a pax path that is too long": (lambda: pax(b"60013 path=" + b"x" * 60_001 + b"\n"), "a name of 60001 bytes"),
     "a name that is not UTF-8": (
         lambda: header_field(packed(good_files()), "index.json", slice(0, 2), b"\xff\xfe"),
         "UTF-8",

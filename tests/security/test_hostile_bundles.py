@@ -1,6 +1,8 @@
 """Archives that mean harm are refused with the name of what is wrong in them, and change nothing."""
 
 import struct
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentError
 from registry.mirror import tar_index
 from registry.mirror.archive import ArchiveInvalid
+from registry.mirror.bundle_reader import Bundle, open_bundle
+from registry.mirror.layout_files import LayoutFiles, open_layout
 from tests.images import random_image
 from tests.security.hostile_tars import HOSTILE, IMAGE, LYING, bundle_files, good_files, packed
 from tests.unit.mirror.bundles import load_into
@@ -55,6 +59,22 @@ def test_an_archive_with_too_many_entries_is_refused(tmp_path: Path, monkeypatch
 
     with pytest.raises(ArchiveInvalid, match="more than 100 entries; the last one read is 'file99'"):
         load_into(MemoryPlace(), tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("read", [open_bundle, open_layout])
+def test_files_that_nobody_reads_take_no_memory(tmp_path: Path, read: Callable[[Path], Bundle | LayoutFiles]) -> None:
+    path = tmp_path / "b.tar"
+    path.write_bytes(packed({f"{number:0900}": b"" for number in range(2000)} | good_files()))
+
+    tracemalloc.start()
+    try:
+        opened = read(path)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    opened.close()
+
+    assert held < 200_000
 
 
 def seekable(frames: list[tuple[bytes, int]], *, count: int | None = None) -> bytes:
