@@ -33,6 +33,7 @@ _UPLOAD_METHODS = ("PATCH", "PUT", "POST")
 _BODY_FIELDS = (b"content-length", b"transfer-encoding")
 _NOTED_FIELDS = frozenset((b"host", b"expect", b"transfer-encoding"))
 _MAX_URL = 16 * 1024
+_MAX_FIELDS = 200
 _MAX_PIPELINED = 32
 _PIECE = 16 * 1024
 """So much of a body goes to the parser at once: what stands behind the body in a piece becomes requests."""
@@ -77,6 +78,9 @@ class RegistryProtocol(HttpToolsProtocol):
         self.flow = Flow(self.transport)
         if self.scheme == "http":
             self._extensions = {"http.response.zerocopysend": {}}
+        if len(self.connections) > 2 * self.limits.max_connections:
+            self.transport.abort()  # those above the limit itself are told when they ask for something
+            return
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -189,6 +193,9 @@ class RegistryProtocol(HttpToolsProtocol):
             elif value.lower() == b"100-continue":
                 self.expect_100_continue = True
         self.headers.append((name, value))
+        if len(self.headers) > _MAX_FIELDS:
+            self._objection = (431, f"the request's head has more than {_MAX_FIELDS} fields")
+            raise httptools.HttpParserError("too many fields")
 
     def on_headers_complete(self) -> None:
         """The head is whole: start the application."""

@@ -7,7 +7,8 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,6 +23,14 @@ from registry.serving.protocol import RegistryProtocol
 from registry.serving.transfer import Transfers
 
 PATIENCE_SECONDS = 20.0
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something that another thread or process does has happened."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @dataclass

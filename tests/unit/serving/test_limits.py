@@ -1,13 +1,14 @@
 """What one connection may take up, and what is no request at all."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from registry.serving.limits import Limits
 from tests.unit.serving.apps import answer
-from tests.unit.serving.running import Client, running
+from tests.unit.serving.running import Client, running, until
 
 
 async def ok(scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +43,15 @@ def test_endless_head_is_refused_while_the_client_still_sends() -> None:
             client.send(b"X: %s\r\n" % (b"y" * 10_000))
 
         assert "65536 bytes" in refused(client, 431)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+def test_head_of_too_many_fields_is_refused_with_431(end: bytes) -> None:
+    with running(ok) as server, server.client() as client:
+        assert client.get("/x", fields="a:\r\n" * 150).body == b"/x"
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * 201 + end)
+
+        assert "200 fields" in refused(client, 431)
 
 
 def test_heads_are_counted_one_by_one() -> None:
@@ -121,3 +131,15 @@ def test_connections_beyond_the_limit_are_told_to_come_back() -> None:
         assert first.get("/x").status == 200
         first.socket.close()
         second.socket.close()
+
+
+def test_connections_far_beyond_the_limit_are_closed_before_they_ask() -> None:
+    with running(ok, limits=Limits(max_connections=2)) as server, ExitStack() as stack:
+        silent = [stack.enter_context(server.client()) for _ in range(4)]
+        with server.client() as fifth:
+            assert fifth.at_end()
+        assert len(server.state.connections) == 4
+        silent.pop().socket.close()
+        until(lambda: len(server.state.connections) == 3)
+        with server.client() as another:
+            assert another.get("/x").status == 503

@@ -7,7 +7,6 @@ import ssl
 import stat
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,9 @@ from registry.serving.options import TLS, ServerOptions
 from registry.serving.run import serve
 from registry.serving.tls import TLSUnusable
 from tests.unit.serving.process import PATIENCE_SECONDS, Process, started
-from tests.unit.serving.running import Client
+from tests.unit.serving.running import Client, until
 
 UPLOAD = b"PUT /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something that another process does has happened."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def pid_of_a_worker(server: Process) -> int:
