@@ -40,6 +40,9 @@ class Cycle(RequestResponseCycle):
     """True once the request's body has been received whole, or there is none."""
     in_socket: SocketBody | None = None
     """The body, if it was left in the socket."""
+    received = 0
+    """Bytes of the body that went another way."""
+    _waited = 0.0
     _head: bytes | None = None
 
     async def run_asgi(self, app: Any) -> None:
@@ -68,7 +71,7 @@ class Cycle(RequestResponseCycle):
         await send_error(self.send, status, code, message)
 
     async def receive(self) -> Any:
-        """The request's body, for those who do not take it from the socket; a silent client counts as gone."""
+        """The request's body, for those who do not take it from the socket; a silent or slow client counts as gone."""
         if self.in_socket is not None and not self.body_complete:
             if self.in_socket.begun:
                 return {"type": "http.disconnect"}  # it broke off in the middle
@@ -76,11 +79,17 @@ class Cycle(RequestResponseCycle):
             self.in_socket = None
         if not self.more_body or self.body:
             return await super().receive()
+        limits, loop = self.protocol.limits, self.protocol.loop
+        if limits.is_too_slow(self.received, self._waited):
+            return {"type": "http.disconnect"}
+        began = loop.time()
         try:
-            async with asyncio.timeout(self.protocol.limits.body_timeout):
-                return await super().receive()
+            async with asyncio.timeout(limits.body_timeout):
+                message = await super().receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
+        self._waited += loop.time() - began
+        return message
 
     async def send(self, message: Any) -> None:
         """The application's side of the response. Raises `ClientGone`. Source: ASGI 2.4, "HTTP & WebSocket"."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MIN_BODY_RATE = 1024
+"""Bytes a second of a body, on average, once we have waited `body_timeout` for it in all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -12,3 +15,7 @@ class Limits:
     body_timeout: float = 60.0
     send_timeout: float = 60.0
     max_connections: int = 1000
+
+    def is_too_slow(self, received: int, waited: float) -> bool:
+        """True if so many bytes of a body are too few for the time in which we did nothing but wait for them."""
+        return waited > self.body_timeout and received < waited * MIN_BODY_RATE

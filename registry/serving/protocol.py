@@ -258,6 +258,7 @@ class RegistryProtocol(HttpToolsProtocol):
         if self.cycle.response_complete:
             return
         self.cycle.body += body
+        self.cycle.received += len(body)
         if len(self.cycle.body) > _HIGH_WATER:
             self.flow.pause_reading()
         self.cycle.message_event.set()
@@ -297,7 +298,7 @@ class RegistryProtocol(HttpToolsProtocol):
             self.transfers,
             length=length,
             early=early,
-            timeout=self.limits.body_timeout,
+            limits=self.limits,
             begin=self._send_continue,
             end=self._behind_body,
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from registry.content.bodies import Write
 from registry.content.errors import UploadInterrupted
 from registry.serving.chunked import ChunkedDecoder, ChunkedInvalid
+from registry.serving.limits import MIN_BODY_RATE, Limits
 from registry.serving.transfer import Progress, Transfers, TransferTimeout, Turn, duplicate
 
 
@@ -28,13 +29,13 @@ class SocketBody:
         *,
         length: int | None,
         early: bytes,
-        timeout: float,
+        limits: Limits,
         begin: Callable[[], None],
         end: Callable[[bytes], None],
     ) -> None:
         self._transport = transport
         self._transfers = transfers
-        self._timeout = timeout
+        self._limits = limits
         self._begin = begin
         self._end = end
         self._early = memoryview(early if length is None else early[:length])
@@ -56,7 +57,7 @@ class SocketBody:
                     lambda turn: self._turn(connection, write, turn),
                     connection.fileno(),
                     writing=False,
-                    timeout=self._timeout,
+                    timeout=self._limits.body_timeout,
                 )
         except (ConnectionError, TransferTimeout, ChunkedInvalid) as error:
             raise UploadInterrupted(f"the body ended after {self.received} bytes: {error}") from error
@@ -82,6 +83,8 @@ class SocketBody:
                 self._pour(buffer, count, write)
             elif self._closed:
                 raise ConnectionResetError("the client closed the connection")
+            elif self._limits.is_too_slow(self.received, turn.waited):
+                raise TransferTimeout(f"less than {MIN_BODY_RATE} bytes a second")
             elif not turn.wait():
                 return Progress.MUST_WAIT
         return Progress.DONE

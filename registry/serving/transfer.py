@@ -30,7 +30,7 @@ class Progress(Enum):
 
 
 class TransferTimeout(Exception):
-    """The other side did not move a byte for too long."""
+    """The other side did not move a byte for too long, or too few."""
 
 
 class Transfers:
@@ -58,8 +58,9 @@ class Transfers:
         no thread is in `turn` any more, even if the caller was cancelled.
         """
         loop = asyncio.get_running_loop()
+        waited = 0.0
         while True:
-            state = Turn(fd, writing=writing)
+            state = Turn(fd, writing=writing, waited=waited)
             work = loop.run_in_executor(self._pool, turn, state)
             try:
                 progress = await asyncio.shield(work)
@@ -70,14 +71,18 @@ class Transfers:
             if progress is Progress.DONE:
                 return
             if progress is Progress.MUST_WAIT:
+                began = loop.time()
                 await _ready(loop, fd, writing=writing, timeout=timeout)
+                state.waited += loop.time() - began
+            waited = state.waited
 
 
 class Turn:
-    """One stay in a thread."""
+    """One stay in a thread. `waited`: seconds that the transfer has waited for its socket, in earlier turns too."""
 
-    def __init__(self, fd: int, *, writing: bool) -> None:
+    def __init__(self, fd: int, *, writing: bool, waited: float = 0.0) -> None:
         self.stopped = False
+        self.waited = waited
         self._ends = time.monotonic() + _TURN_SECONDS
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT if writing else select.POLLIN)
@@ -89,7 +94,10 @@ class Turn:
 
     def wait(self) -> bool:
         """Wait for the socket a few milliseconds; False if it is still not ready."""
-        return bool(self._poll.poll(_PATIENCE_MS))
+        began = time.monotonic()
+        ready = bool(self._poll.poll(_PATIENCE_MS))
+        self.waited += time.monotonic() - began
+        return ready
 
 
 def duplicate(transport: asyncio.BaseTransport) -> socket.socket:
