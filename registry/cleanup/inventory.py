@@ -19,7 +19,7 @@ from registry.content.errors import ManifestInvalid
 from registry.content.image_config import LARGEST, ImageConfig, parse_image_config
 from registry.content.manifest_store import media_type_of
 from registry.content.manifests import Manifest, own_words, parse_manifest
-from registry.content.names import is_tag
+from registry.content.names import is_tag, referrers_tag
 from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import StorageBackend
 
@@ -85,15 +85,15 @@ class Inventory:
     @cached_property
     def referrers(self) -> Mapping[Digest, frozenset[Digest]]:
         """What refers to a manifest that is here: by its subject, or by a tag that belongs to that manifest."""
-        schema = {f"{digest.algorithm}-{digest.encoded[:64]}": digest for digest in self.images}
+        schema: dict[str, Digest] = {referrers_tag(digest): digest for digest in self.images}
         found: dict[Digest, set[Digest]] = defaultdict(set)
         for digest, image in self.images.items():
             if image.subject is not None and image.subject in self.images:
                 found[image.subject].add(digest)
             for tag in image.tags:
-                match = _ATTACHED.fullmatch(tag)
-                if match and match[1] in schema:
-                    found[schema[match[1]]].add(digest)
+                holder = schema.get(attached_to(tag))
+                if holder is not None:
+                    found[holder].add(digest)
         return {digest: frozenset(referrers) for digest, referrers in found.items()}
 
     def own_tags(self, image: Image) -> tuple[str, ...]:
@@ -148,12 +148,17 @@ class Inventory:
         return found
 
     def _is_attached(self, tag: str) -> bool:
-        match = _ATTACHED.fullmatch(tag)
-        return match is not None and match[1] in self._schema
+        return attached_to(tag) in self._schema
 
     @cached_property
     def _schema(self) -> frozenset[str]:
-        return frozenset(f"{digest.algorithm}-{digest.encoded[:64]}" for digest in self.referrers)
+        return frozenset(referrers_tag(digest) for digest in self.referrers)
+
+
+def attached_to(tag: str) -> str:
+    """The manifest that a tag belongs to, in the form of `referrers_tag`; empty if it belongs to none."""
+    match = _ATTACHED.fullmatch(tag)
+    return match[1] if match else ""
 
 
 async def _go_on() -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from registry.cleanup.inventory import attached_to
 from registry.content import keyspace, walk
 from registry.content.digest import Digest
 from registry.content.errors import (
@@ -23,7 +24,7 @@ from registry.content.errors import (
 from registry.content.immutable_tags import Covers
 from registry.content.manifest_store import ManifestStore
 from registry.content.manifests import parse_manifest
-from registry.content.names import Reference, RepositoryName, Tag, is_tag
+from registry.content.names import Reference, RepositoryName, Tag, is_tag, referrers_tag
 from registry.content.repository import Registry, Rules
 from registry.content.side_by_side import side_by_side
 from registry.content.tag_store import TagStore
@@ -63,17 +64,22 @@ def choose(items: Sequence[Restorable], reference: Reference | None) -> list[Res
     """What a reference means: of a tag what it named last, with this tag alone; of a digest all of it; everything if
     there is none. A tag that several have had goes to the one that had it last.
     """
+    if isinstance(reference, Digest):
+        return [item for item in items if item.digest == reference]
+    named = _had_last(items)
+    if reference is None:
+        return [item for item in named if item.tags or not item.there]
+    return [replace(item, tags=(reference,)) for item in named if reference in item.tags]
+
+
+def _had_last(items: Sequence[Restorable]) -> list[Restorable]:
+    """The items, each with the tags that no other one has had after it."""
     last: dict[Tag, tuple[float, Digest]] = {}
     for item in items:
         for tag in item.tags:
             when = max(record.when for record in item.records if tag in record.tags)
             last[tag] = max(last.get(tag, (0.0, item.digest)), (when, item.digest))
-    if isinstance(reference, Digest):
-        return [item for item in items if item.digest == reference]
-    named = [replace(item, tags=tuple(tag for tag in item.tags if last[tag][1] == item.digest)) for item in items]
-    if reference is None:
-        return [item for item in named if item.tags or not item.there]
-    return [replace(item, tags=(reference,)) for item in named if reference in item.tags]
+    return [replace(item, tags=tuple(tag for tag in item.tags if last[tag][1] == item.digest)) for item in items]
 
 
 class Restorer:
@@ -109,20 +115,22 @@ class Restorer:
 
     async def restore(self, chosen: Sequence[Restorable], known: Sequence[Restorable]) -> AsyncIterator[Restored]:
         """Bring the chosen ones of a repository back, and of what is `known` there whatever belongs to them: what an
-        index holds, and what refers to a manifest (signatures, SBOMs).
+        index holds, and what refers to a manifest (signatures, SBOMs), be it by a tag, which comes back then, too.
         """
-        items = {item.digest: replace(item, tags=()) for item in known if not item.there}
-        items |= {item.digest: item for item in chosen}
-        referrers: dict[Digest, list[Digest]] = defaultdict(list)
+        named = [replace(item, tags=tuple(filter(attached_to, item.tags))) for item in _had_last(known)]
+        items = {item.digest: item for item in named if item.tags or not item.there}
+        referrers: dict[str, list[Digest]] = defaultdict(list)
         for item in items.values():
-            if item.subject is not None:
-                referrers[item.subject].append(item.digest)
+            holders = {attached_to(tag) for tag in item.tags} | ({referrers_tag(item.subject)} if item.subject else set())
+            for holder in holders:
+                referrers[holder].append(item.digest)
+        items |= {item.digest: item for item in chosen}
         waiting, seen = [(item.digest, False) for item in reversed(chosen)], set[Digest]()
         while waiting:
             digest, children_are_there = waiting.pop()
             if children_are_there:
                 yield await self._one(items[digest])
-                waiting += [(referrer, False) for referrer in referrers[digest]]
+                waiting += [(referrer, False) for referrer in referrers[referrers_tag(digest)]]
             elif digest in items and digest not in seen:
                 seen.add(digest)
                 waiting += [(digest, True), *((child, False) for child in await self._children(items[digest]))]

@@ -221,6 +221,25 @@ async def test_an_index_comes_back_with_its_children_and_their_signatures(
     assert [entry["digest"] for entry in page.descriptors] == [str(signature)]
 
 
+async def test_what_a_tag_attaches_to_an_image_comes_back_with_it_and_that_tag(
+    backend: MemoryBackend, registry: Registry, clock: Clock
+) -> None:
+    """cosign's signatures, of one of which a newer one has taken the tag."""
+    digest = await push(registry, _V1)
+    attached = Tag(f"sha256-{digest.encoded}.sig")
+    old = await push(registry, attached, layers=(_OTHER,))
+    await registry.delete_manifest(_APP, old)
+    clock.now += 1
+    signature = await push(registry, attached, Tag("mine"), layers=(_LAYER, _OTHER))
+    for gone in (signature, digest):
+        await registry.delete_manifest(_APP, gone)
+
+    restored = await restore(backend, _V1)
+
+    assert [one.refused for one in restored] == [()] * len(restored)
+    assert await tags(registry) == {"v1": digest, attached: signature}
+
+
 async def test_indexes_that_hold_each_other_a_thousand_deep_come_back(
     backend: MemoryBackend, registry: Registry
 ) -> None:
