@@ -219,9 +219,9 @@ class Scrub:
         found = {damage.digest: damage for damage in self.scrubbed.damaged}
         async for key in paging.keys(self._backend, keyspace.QUARANTINE):
             digest = walk.parsed(key.removeprefix(keyspace.QUARANTINE).replace("/", ":"))
-            if digest is not None and digest not in found:
-                size = (await self._backend.stat(key)).size
-                found[digest] = Damage(digest, size, "it was found to be wrong before", "quarantined")
+            there = await walk.stat_if_there(self._backend, key)  # another scrub may have taken it out
+            if digest is not None and digest not in found and there is not None:
+                found[digest] = Damage(digest, there.size, "it was found to be wrong before", "quarantined")
         for manifests in (True, False):  # what a manifest needs is known only when it is there
             for digest in await missing(self._backend, self._is_chosen, self._beat) if self._lost is not None else ():
                 found.setdefault(digest, Damage(digest, 0, "its bytes are not there", "missing"))

@@ -28,6 +28,7 @@ from storage_backends.sendable import ByteStream, FileRegion
 from tests.images import Image, random_image
 from tests.unit.cleanup.test_gc import push
 from tests.unit.content.pouring import Poured
+from tests.unit.content.stepping import SteppingBackend
 from tests.unit.mirror.places import MemoryPlace
 
 pytestmark = pytest.mark.anyio
@@ -470,3 +471,17 @@ async def test_the_rate_is_kept_and_idle_time_is_not_made_up_for(monkeypatch: py
     assert now[0] == 61
     await Rate(0, lambda: now[0]).took(10**9)
     assert now[0] == 61
+
+
+async def test_what_another_scrub_takes_out_of_quarantine_ends_no_scrub(backend: StorageBackend) -> None:
+    stepping = SteppingBackend(backend)
+    key = keyspace.quarantined(_DIGEST)
+    await backend.put(key, _WRONG)
+    stop = stepping.stop_before("stat", key)
+
+    run = asyncio.create_task(scrub(stepping))
+    await stop.reached.wait()
+    await backend.delete(key)
+    stop.go_on.set()
+
+    assert states(await run) == {}
