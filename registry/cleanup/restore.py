@@ -121,8 +121,8 @@ class Restorer:
         items = {item.digest: item for item in named if item.tags or not item.there}
         referrers: dict[str, list[Digest]] = defaultdict(list)
         for item in items.values():
-            holders = {attached_to(tag) for tag in item.tags} | ({referrers_tag(item.subject)} if item.subject else set())
-            for holder in holders:
+            subject = (referrers_tag(item.subject),) if item.subject else ()
+            for holder in {*subject, *map(attached_to, item.tags)}:
                 referrers[holder].append(item.digest)
         items |= {item.digest: item for item in chosen}
         waiting, seen = [(item.digest, False) for item in reversed(chosen)], set[Digest]()
