@@ -5,13 +5,14 @@ taken meanwhile is missed then, and nothing is made that cannot be pulled.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from registry.cleanup.inventory import attached_to
-from registry.content import keyspace, walk
+from registry.content import keyspace, mediatypes, walk
+from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
 from registry.content.errors import (
     ContentCorrupt,
@@ -129,7 +130,7 @@ class Restorer:
         while waiting:
             digest, children_are_there = waiting.pop()
             if children_are_there:
-                yield await self._one(items[digest])
+                yield await self._one(items[digest], {item.digest for item in known})
                 waiting += [(referrer, False) for referrer in referrers[referrers_tag(digest)]]
             elif digest in items and digest not in seen:
                 seen.add(digest)
@@ -158,14 +159,14 @@ class Restorer:
         except (NotFound, ManifestInvalid):
             return []  # restoring it says what is wrong
 
-    async def _one(self, item: Restorable) -> Restored:
+    async def _one(self, item: Restorable, known: Collection[Digest]) -> Restored:
         obstacles = {tag: await self._obstacle(item, tag) for tag in item.tags}
         tags = tuple(tag for tag, obstacle in obstacles.items() if not obstacle)
         refused = tuple(obstacle for obstacle in obstacles.values() if obstacle)
         if refused and not tags:
             return Restored(item, there=item.there, refused=refused)
         try:
-            await self._push(item, tags)
+            await self._push(item, tags, known)
         except (NotFound, ManifestUnknown):
             return Restored(item, refused=(*refused, f"too late: {item.digest} is gone"))
         except ReferencesUnknown as error:
@@ -174,18 +175,29 @@ class Restorer:
             return Restored(item, refused=(*refused, error.message))
         return Restored(item, tags, there=True, refused=refused)
 
-    async def _push(self, item: Restorable, tags: Sequence[Tag]) -> None:
+    async def _push(self, item: Restorable, tags: Sequence[Tag], known: Collection[Digest]) -> None:
         data = (await self._backend.get(keyspace.blob(item.digest))).data
         media_type = item.media_type or None
         if item.there:
             media_type = (await self._manifests.get(item.repository, item.digest)).media_type
         if not self._dry_run:
-            await self._registry.put_manifest(item.repository, item.digest, data, media_type, tags)
+            children = parse_manifest(data, media_type).manifests
+            lacking = [child.digest for child in children if await self._never_was(item.repository, child, known)]
+            await self._registry.put_manifest(item.repository, item.digest, data, media_type, tags, lacking=lacking)
             await self._forget(item)
             return
         for blob in parse_manifest(data, media_type).blobs:
             if not blob.foreign and not await self._registry.blobs.has(item.repository, blob.digest):
                 raise ReferencesUnknown([str(blob.digest)])
+
+    async def _never_was(self, name: RepositoryName, child: Descriptor, known: Collection[Digest]) -> bool:
+        """True of a manifest that an index lacked already when it was deleted: it has neither link nor bytes, which a
+        collection leaves to what a restorable index names, and no deletion of it is known.
+        """
+        if child.media_type not in mediatypes.MANIFESTS or child.digest in known:
+            return False
+        keys = (keyspace.revision_link(name, child.digest), keyspace.blob(child.digest))
+        return not any([await walk.is_there(self._backend, key) for key in keys])
 
     async def _obstacle(self, item: Restorable, tag: Tag) -> str:
         """Why a tag cannot name this manifest again; empty if it can."""

@@ -4,7 +4,7 @@ A repository is a border: nothing is readable through it that was not pushed or 
 """
 
 import functools
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -113,10 +113,12 @@ class Registry:
         tags: Sequence[Tag] = (),
         *,
         sparse: bool = False,
+        lacking: Collection[Digest] = (),
     ) -> PushedManifest:
         """Store a manifest byte for byte under its digest, and move the tags to it (end-7); durable on return.
 
-        What a `sparse` one refers to need not be there: it comes when it is asked for.
+        What a `sparse` one refers to need not be there: it comes when it is asked for. Nor need the children that an
+        index is `lacking`.
 
         Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`, `TagImmutable`; nothing is
         stored then (but the manifest, without a tag, if another push has made the immutable tag meanwhile).
@@ -136,7 +138,7 @@ class Registry:
         async with self._leases.intent(needed) as intent:
             while True:
                 if not sparse:
-                    await self._check_references(name, manifest)
+                    await self._check_references(name, manifest, lacking)
                 await self._store(name, digest, data, manifest, moved)
                 if await intent.stands():
                     break
@@ -218,12 +220,13 @@ class Registry:
             if await self._manifests.has(name, digest) and await self._referrers.has(name, digest, manifest):
                 return
 
-    async def _check_references(self, name: RepositoryName, manifest: Manifest) -> None:
+    async def _check_references(self, name: RepositoryName, manifest: Manifest, lacking: Collection[Digest]) -> None:
         if not self.rules.check_references:
             return
         missing = await self._missing(name, manifest.blobs, self._may_use)
         if not self.rules.allow_sparse_indexes:
-            missing += await self._missing(name, manifest.manifests, self._is_child)
+            children = [child for child in manifest.manifests if child.digest not in lacking]
+            missing += await self._missing(name, children, self._is_child)
         if missing:
             raise ReferencesUnknown(list(dict.fromkeys(str(descriptor.digest) for descriptor in missing)))
 
