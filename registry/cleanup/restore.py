@@ -12,7 +12,6 @@ from functools import partial
 
 from registry.cleanup.inventory import attached_to
 from registry.content import keyspace, mediatypes, walk
-from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
 from registry.content.errors import (
     ContentCorrupt,
@@ -23,8 +22,9 @@ from registry.content.errors import (
     TagImmutable,
 )
 from registry.content.immutable_tags import Covers
+from registry.content.leases import storage_time
 from registry.content.manifest_store import ManifestStore
-from registry.content.manifests import parse_manifest
+from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag, is_tag, referrers_tag
 from registry.content.repository import Registry, Rules
 from registry.content.side_by_side import side_by_side
@@ -93,6 +93,8 @@ class Restorer:
     ) -> None:
         self._backend = backend
         self._trash = Trash(backend, rules.grace_seconds)
+        self._grace = rules.grace_seconds
+        self._checks = rules.check_references
         self._manifests = ManifestStore(backend)
         self._tags = TagStore(backend)
         self._dry_run = dry_run
@@ -180,24 +182,35 @@ class Restorer:
         media_type = item.media_type or None
         if item.there:
             media_type = (await self._manifests.get(item.repository, item.digest)).media_type
+        manifest = parse_manifest(data, media_type)
+        lacking = await self._lacking(item, manifest, known)
         if not self._dry_run:
-            children = parse_manifest(data, media_type).manifests
-            lacking = [child.digest for child in children if await self._never_was(item.repository, child, known)]
             await self._registry.put_manifest(item.repository, item.digest, data, media_type, tags, lacking=lacking)
             await self._forget(item)
             return
-        for blob in parse_manifest(data, media_type).blobs:
-            if not blob.foreign and not await self._registry.blobs.has(item.repository, blob.digest):
+        for blob in manifest.blobs:
+            if blob.foreign or blob.digest in lacking:
+                continue
+            if not await self._registry.blobs.has(item.repository, blob.digest):
                 raise ReferencesUnknown([str(blob.digest)])
 
-    async def _never_was(self, name: RepositoryName, child: Descriptor, known: Collection[Digest]) -> bool:
-        """True of a manifest that an index lacked already when it was deleted: it has neither link nor bytes, which a
-        collection leaves to what a restorable index names, and no deletion of it is known.
+    async def _lacking(self, item: Restorable, manifest: Manifest, known: Collection[Digest]) -> set[Digest]:
+        """What was not there already when the manifest was deleted: children of an index, and, where references are not
+        checked, blobs. It has neither link nor bytes, which a collection leaves to what a young record names, and no
+        deletion of it is known.
         """
-        if child.media_type not in mediatypes.MANIFESTS or child.digest in known:
-            return False
-        keys = (keyspace.revision_link(name, child.digest), keyspace.blob(child.digest))
-        return not any([await walk.is_there(self._backend, key) for key in keys])
+        named = {child.digest for child in manifest.manifests if child.media_type in mediatypes.MANIFESTS}
+        if not self._checks:
+            named |= {blob.digest for blob in manifest.blobs}
+        found = {digest for digest in named - {*known} if not await self._has_trace(item.repository, digest)}
+        if found and item.deleted < await storage_time(self._backend) - self._grace:
+            return set()
+        return found
+
+    async def _has_trace(self, name: RepositoryName, digest: Digest) -> bool:
+        links = keyspace.revision_link(name, digest), keyspace.layer_link(name, digest)
+        keys = (*links, keyspace.blob(digest), keyspace.quarantined(digest))
+        return any([await walk.is_there(self._backend, key) for key in keys])
 
     async def _obstacle(self, item: Restorable, tag: Tag) -> str:
         """Why a tag cannot name this manifest again; empty if it can."""

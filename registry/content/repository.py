@@ -117,8 +117,8 @@ class Registry:
     ) -> PushedManifest:
         """Store a manifest byte for byte under its digest, and move the tags to it (end-7); durable on return.
 
-        What a `sparse` one refers to need not be there: it comes when it is asked for. Nor need the children that an
-        index is `lacking`.
+        What a `sparse` one refers to need not be there: it comes when it is asked for. Nor need be what one is
+        `lacking`.
 
         Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`, `TagImmutable`; nothing is
         stored then (but the manifest, without a tag, if another push has made the immutable tag meanwhile).
@@ -223,7 +223,8 @@ class Registry:
     async def _check_references(self, name: RepositoryName, manifest: Manifest, lacking: Collection[Digest]) -> None:
         if not self.rules.check_references:
             return
-        missing = await self._missing(name, manifest.blobs, self._may_use)
+        blobs = [blob for blob in manifest.blobs if blob.digest not in lacking]
+        missing = await self._missing(name, blobs, self._may_use)
         if not self.rules.allow_sparse_indexes:
             children = [child for child in manifest.manifests if child.digest not in lacking]
             missing += await self._missing(name, children, self._is_child)

@@ -221,29 +221,6 @@ async def test_an_index_comes_back_with_its_children_and_their_signatures(
     assert [entry["digest"] for entry in page.descriptors] == [str(signature)]
 
 
-@pytest.mark.parametrize("was_here", [True, False])
-async def test_an_index_comes_back_as_sparse_as_it_was_and_no_sparser(
-    backend: MemoryBackend, registry: Registry, clock: Clock, was_here: bool
-) -> None:
-    child = await push(registry)
-    data = (await registry.get_manifest(_APP, child)).data
-    other = encoded(image(_CONFIG, (_LAYER,), annotations={"platform": "another"}))
-    children = [descriptor(one, mediatypes.OCI_MANIFEST) for one in (data, other)]
-    if was_here:
-        await registry.put_manifest(_APP, Digest.of(other), other, None)
-    top = (await registry.put_manifest(_APP, _LATEST, encoded(index(children)), None, sparse=True)).digest
-    await registry.delete_manifest(_APP, top)
-    if was_here:  # as by `prune --gc`, which writes nothing down
-        await Registry(backend, Rules(grace_seconds=0)).delete_manifest(_APP, Digest.of(other))
-    await collect(backend)
-
-    [restored] = await restore(backend, _LATEST)
-
-    gone = f"too late: {Digest.of(other)}, which it needs, is gone"
-    assert restored.refused == ((gone,) if was_here else ())
-    assert restored.there != was_here
-
-
 async def test_what_a_tag_attaches_to_an_image_comes_back_with_it_and_that_tag(
     backend: MemoryBackend, registry: Registry, clock: Clock
 ) -> None:
