@@ -35,7 +35,7 @@ _NOTED_FIELDS = frozenset((b"host", b"expect", b"transfer-encoding"))
 _MAX_URL = 16 * 1024
 _MAX_FIELDS = 200
 _MAX_PIPELINED = 32
-_PIECE = 16 * 1024
+_PIECE = 32 * 1024
 """So much of a body goes to the parser at once: what stands behind the body in a piece becomes requests."""
 _HIGH_WATER = 512 * 1024
 _ASGI: Any = {"version": "3.0", "spec_version": "2.4"}

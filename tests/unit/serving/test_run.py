@@ -214,6 +214,23 @@ def test_over_tls_nothing_is_offered_that_would_bypass_it(tmp_path: Path) -> Non
         assert b"content-length: 0\r\n" in client.recv(1000)
 
 
+def test_thousands_of_pipelined_requests_over_tls_are_all_answered(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "server", "server")
+    trust = ssl.create_default_context(cafile=str(cert))
+    with (
+        started(tmp_path, tls={"certificate": cert, "key": key}) as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        asked = b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n" * 5000
+        client.sendall(asked + b"GET /pid HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answers = b""
+        while more := client.recv(1 << 16):
+            answers += more
+
+        assert answers.count(b"HTTP/1.1 200 OK") == 5001
+
+
 def test_client_without_a_certificate_of_the_authority_is_refused(tmp_path: Path) -> None:
     identity, client = certificate(tmp_path, "server", "server"), certificate(tmp_path, "client", "client")
     tls = {"certificate": identity[0], "key": identity[1], "client_ca": client[0]}
