@@ -85,16 +85,25 @@ def _had_last(items: Sequence[Restorable]) -> list[Restorable]:
 
 class Restorer:
     """Restores within one storage. Tags that name something else by now are moved with `force` only, and never if they
-    are `immutable`. A dry run looks at everything and makes nothing.
+    are `immutable`. Below one of the prefixes `mirrored` blobs are fetched when they are asked for. A dry run looks
+    at everything and makes nothing.
     """
 
     def __init__(
-        self, backend: StorageBackend, rules: Rules, immutable: Covers, *, force: bool = False, dry_run: bool = False
+        self,
+        backend: StorageBackend,
+        rules: Rules,
+        immutable: Covers,
+        *,
+        mirrored: Collection[str] = (),
+        force: bool = False,
+        dry_run: bool = False,
     ) -> None:
         self._backend = backend
         self._trash = Trash(backend, rules.grace_seconds)
         self._grace = rules.grace_seconds
         self._checks = rules.check_references
+        self._mirrored = tuple(f"{prefix}/" for prefix in mirrored)
         self._manifests = ManifestStore(backend)
         self._tags = TagStore(backend)
         self._dry_run = dry_run
@@ -196,11 +205,11 @@ class Restorer:
 
     async def _lacking(self, item: Restorable, manifest: Manifest, known: Collection[Digest]) -> set[Digest]:
         """What was not there already when the manifest was deleted: children of an index, and, where references are not
-        checked, blobs. It has neither link nor bytes, which a collection leaves to what a young record names, and no
-        deletion of it is known.
+        checked or what is missing is fetched, blobs. It has neither link nor bytes, which a collection leaves to what a
+        young record names, and no deletion of it is known.
         """
         named = {child.digest for child in manifest.manifests if child.media_type in mediatypes.MANIFESTS}
-        if not self._checks:
+        if not self._checks or item.repository.startswith(self._mirrored):
             named |= {blob.digest for blob in manifest.blobs}
         found = {digest for digest in named - {*known} if not await self._has_trace(item.repository, digest)}
         if found and item.deleted < await storage_time(self._backend) - self._grace:

@@ -69,7 +69,8 @@ def _restorer(settings: "Settings", *, force: bool = False, dry_run: bool = Fals
     from registry.cleanup.restore import Restorer  # noqa: PLC0415
 
     rules, immutable = registry_rules(settings), immutable_tags(settings)
-    return Restorer(build_backend(settings), rules, immutable, force=force, dry_run=dry_run)
+    mirrored = [source.prefix for source in settings.mirror.online]
+    return Restorer(build_backend(settings), rules, immutable, mirrored=mirrored, force=force, dry_run=dry_run)
 
 
 async def _find(settings: "Settings", wanted: "ImageReference | None") -> "list[Restorable]":

@@ -56,7 +56,7 @@ async def restorable(backend: StorageBackend) -> list[Restorable]:
     return await Restorer(backend, _RULES, nothing).of(_APP)
 
 
-async def restore(backend: StorageBackend, reference: Reference | None = None, **options: bool) -> list[Restored]:
+async def restore(backend: StorageBackend, reference: Reference | None = None, **options: Any) -> list[Restored]:
     """Restore; what came of it."""
     restorer = Restorer(backend, _RULES, nothing, **options)
     known = await restorer.of(_APP)

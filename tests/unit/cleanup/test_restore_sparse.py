@@ -56,3 +56,18 @@ async def test_what_was_taken_without_its_layers_comes_back_without_them_where_n
     [restored] = [one async for one in restorer.restore(known, known)]
 
     assert restored.there == comes
+
+
+@pytest.mark.parametrize(("prefix", "comes"), [("team", True), ("te", False)])
+async def test_an_image_of_a_mirror_comes_back_without_the_layers_that_nobody_had_pulled(
+    backend: MemoryBackend, registry: Registry, prefix: str, comes: bool
+) -> None:
+    data = encoded(image(_CONFIG, (_LAYER,)))
+    digest = (await registry.put_manifest(_APP, _V1, data, None, sparse=True)).digest
+    await registry.delete_manifest(_APP, digest)
+
+    restorer = Restorer(backend, Rules(), nothing, mirrored=[prefix])
+    known = await restorer.of(_APP)
+    [restored] = [one async for one in restorer.restore(known, known)]
+
+    assert restored.there == comes
