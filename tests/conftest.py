@@ -1,6 +1,7 @@
 """Options that all tests share, and what each module of tests is held to."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--fault-runs", type=int, default=500, help="how often the server is killed (default 500)")
     parser.addoption("--fault-seed", type=int, default=1, help="the first seed; give a failing test's to see it again")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard, here and by what is started: a shell has what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _OUR_SERVERS = frozenset({"shared_server", "server", "own_server", "disk_server"})
