@@ -11,8 +11,14 @@ _MAX_COMPONENT = 255
 
 
 def is_component(name: str) -> bool:
-    """True if a file or directory of this name can be part of a key: not those that NFS and rsync leave, for one."""
-    return name[0] != "." and "\\" not in name and name.isascii() and name.isprintable()
+    """True if a name out of a listing can be part of a key: not those of files that NFS and rsync leave, for one."""
+    return (
+        name[:1] not in ("", ".")
+        and "\\" not in name
+        and name.isascii()
+        and name.isprintable()
+        and len(name) <= _MAX_COMPONENT
+    )
 
 
 def check_key(key: str) -> None:

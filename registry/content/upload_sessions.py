@@ -111,7 +111,6 @@ class UploadSessions:
         """Open a session (end-4a, end-4c)."""
         session = Session.new(name, algorithm)
         await self._backend.create_upload(session.key)
-        self._keep(session, Hasher(session.algorithm))
         return session
 
     async def take_up(self, session: Session) -> int:

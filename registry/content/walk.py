@@ -12,8 +12,8 @@ from registry.content.digest import Digest
 from registry.content.errors import DigestInvalid
 from registry.content.paging import keys
 from storage_backends.base import ObjectInfo, StorageBackend, StoredObject
-from storage_backends.errors import InvalidKey, NotFound
-from storage_backends.keys import check_key
+from storage_backends.errors import NotFound
+from storage_backends.keys import is_component
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def children(backend: StorageBackend, prefix: str) -> AsyncIterator[str]:
     while True:
         listing = await backend.children(prefix, after=after)
         for entry in listing.entries:
-            if can_be_in_key(entry):
+            if is_component(entry):
                 yield entry
         if not listing.more:
             return
@@ -92,15 +92,6 @@ async def exists(backend: StorageBackend, name: str) -> bool:
     """True if anything lies in the repository itself."""
     listing = await backend.children(keyspace.repository(name), after="_", limit=10)
     return any(entry.startswith("_") for entry in listing.entries)
-
-
-def can_be_in_key(name: str) -> bool:
-    """True if the storage can be asked for something of this name."""
-    try:
-        check_key(name)
-    except InvalidKey:
-        return False
-    return True
 
 
 def parsed(text: str) -> Digest | None:
