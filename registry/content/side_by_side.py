@@ -18,15 +18,21 @@ async def side_by_side(
     backend: StorageBackend, work: Callable[[A], Coroutine[None, None, B]], items: Sequence[A]
 ) -> list[B]:
     """What `work` gives for each item, in their order. Raises what the first of them raises."""
+    if backend.concurrency > 1:
+        return await in_batches(backend.concurrency, work, items)
     found: list[B] = []
-    if backend.concurrency == 1:
-        for number, item in enumerate(items, 1):
-            found.append(await work(item))
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-        return found
-    for start in range(0, len(items), backend.concurrency):
-        found += await all_of([work(item) for item in items[start : start + backend.concurrency]])
+    for number, item in enumerate(items, 1):
+        found.append(await work(item))
+        if number % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+    return found
+
+
+async def in_batches(size: int, work: Callable[[A], Coroutine[None, None, B]], items: Sequence[A]) -> list[B]:
+    """What `work` gives for each item, in their order, for `size` of them at a time. Raises as `all_of`."""
+    found: list[B] = []
+    for start in range(0, len(items), size):
+        found += await all_of([work(item) for item in items[start : start + size]])
     return found
 
 

@@ -33,7 +33,7 @@ from registry.content.names import Reference, RepositoryName, Tag, subject_of
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrersPage
 from registry.content.repository import Registry
-from registry.content.side_by_side import all_of
+from registry.content.side_by_side import in_batches
 from registry.mirror.blob_fetching import BlobFetching
 from registry.mirror.companions import Companions
 from registry.mirror.memory import Memory
@@ -260,9 +260,7 @@ class PullThrough:
         """Bring what refers to a manifest here; true if there is more of it than that."""
         found = await place.referrers(name, subject, _MOST_REFERRERS + 1)
         wanted, are_more = found[:_MOST_REFERRERS], len(found) > _MOST_REFERRERS
-        for start in range(0, len(wanted), _REFERRERS_AT_ONCE):
-            some = wanted[start : start + _REFERRERS_AT_ONCE]
-            await all_of([self._fetch_referrer(place, name, each.digest) for each in some])
+        await in_batches(_REFERRERS_AT_ONCE, lambda each: self._fetch_referrer(place, name, each.digest), wanted)
         self._referrers.keep((name, subject), are_more)
         return are_more
 

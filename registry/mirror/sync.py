@@ -13,7 +13,7 @@ from registry.content.digest import Digest
 from registry.content.errors import ContentError, ManifestUnknown, NameUnknown
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import Source, Target
-from registry.content.side_by_side import all_of
+from registry.content.side_by_side import in_batches
 from registry.mirror.copy import Copying, Options
 from registry.mirror.errors import MirrorError, UpstreamDenied
 from registry.mirror.known_first import KnownFirst
@@ -219,11 +219,7 @@ class Sync:
 
 async def _side_by_side(work: Callable[[K], Coroutine[None, None, V]], items: Sequence[K]) -> dict[K, V]:
     """What `work` gives for each item, some of them asked for at a time."""
-    found: dict[K, V] = {}
-    for start in range(0, len(items), _SIDE_BY_SIDE):
-        batch = items[start : start + _SIDE_BY_SIDE]
-        found |= zip(batch, await all_of([work(item) for item in batch]), strict=True)
-    return found
+    return dict(zip(items, await in_batches(_SIDE_BY_SIDE, work, items), strict=True))
 
 
 def _shown(host: str, name: str) -> str:
