@@ -161,7 +161,16 @@ class StorageBackend(ABC):
 
         Only those after the name `after`, at most `limit`. A name is reported once, for an object and for a prefix
         alike. The cost follows the page where the storage allows it. Nothing there: an empty page.
+
+        A deletion that was killed may leave a name below which nothing lies: see `forget_empty`.
         """
+
+    async def forget_empty(self, prefix: str) -> bool:
+        """True if nothing lies below a prefix (ending in `/`) that `children` has just named; it is named no more then.
+
+        A storage that names only prefixes of what is there says no without a look.
+        """
+        return False
 
     @abstractmethod
     async def open_read(self, key: str, start: int = 0, length: int | None = None) -> Sendable:

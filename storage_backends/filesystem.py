@@ -122,6 +122,20 @@ class FilesystemBackend(StorageBackend):
         start = bisect.bisect_right(names, after) if after else 0
         return Listing(tuple(names[start : start + limit]), len(names) > start + limit)
 
+    async def forget_empty(self, prefix: str) -> bool:
+        """See the contract."""
+        check_prefix(prefix)
+        directory = f"{self._root}/{prefix}".rstrip("/")
+        try:
+            if not _is_empty(directory):
+                return False
+        except OSError as error:
+            failure = reading(error, prefix)
+            if not isinstance(failure, NotFound):
+                raise failure from error
+        await self._in_thread(self._publisher.remove_empty, directory)
+        return True
+
     async def open_read(self, key: str, start: int = 0, length: int | None = None) -> FileRegion:
         """See the contract."""
         try:
@@ -293,6 +307,12 @@ def _read_all(fd: int, size: int) -> bytes:
             break
         data += more
     return data
+
+
+def _is_empty(directory: str) -> bool:
+    """True if there are only directories in it, and in those. Raises `OSError`."""
+    with os.scandir(directory) as entries:
+        return all(entry.is_dir(follow_symlinks=False) and _is_empty(entry.path) for entry in entries)
 
 
 def _sorted_names(path: str) -> list[str]:

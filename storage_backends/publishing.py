@@ -111,6 +111,14 @@ class Publisher:
                 changed = self._prune(os.path.dirname(self.path(key)))
             self._sync_changes([changed])
 
+    def remove_empty(self, directory: str) -> None:
+        """Remove the empty directories in a directory, itself, and those above it that become empty.
+
+        Nothing is synced: nobody misses them.
+        """
+        for path, _, _ in os.walk(directory, topdown=False):
+            self._prune(path)
+
     def copy(self, source: str, target: str) -> None:
         """Place the bytes of one object under another key as well."""
         with as_writing(target):

@@ -210,7 +210,11 @@ class Collection:
             await self._pace.rest()
 
     async def _blob(self, digest: Digest) -> ObjectInfo | None:
-        return await walk.stat_if_there(self._backend, keyspace.blob(digest))
+        entry = walk.Entry(keyspace.blob(digest), digest)
+        found = await walk.stat_if_there(self._backend, entry.key)
+        if found is None:
+            await walk.is_empty(self._backend, entry)
+        return found
 
     async def _remove(self, shard: str, doomed: Mapping[Digest, Doomed]) -> AsyncIterator[None]:
         if not doomed:

@@ -58,7 +58,14 @@ class Leftovers:
             yield count
 
     async def empty_repositories(self) -> AsyncIterator[None]:
-        """Remove what we keep of repositories in which nothing is left, one after the other."""
+        """Remove what we keep of repositories in which nothing is left, and names without anything that killed
+        deletions left; one repository after the other.
+        """
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
+            if not self._dry_run:
+                for prefix in (keyspace.manifests(name), keyspace.layers(name)):
+                    await self._backend.forget_empty(prefix)
+            yield
         async for name in walk.names(self._backend, keyspace.OWN_REPOSITORIES):
             if not await walk.exists(self._backend, name):
                 await self._delete([keyspace.referrers_complete(name)])

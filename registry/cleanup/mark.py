@@ -1,8 +1,9 @@
 """What is needed now: every manifest of every repository, and those that were deleted a short while ago, what each of
 them names, and what a fresh link protects.
 
-Reads only. What is needed is kept as 64 bits of each digest: two that agree in them are both kept, so that a mistake
-here never loses anything, and a million blobs cost some 90 MB.
+Reads only, but for names with nothing behind them, which it lets the storage forget. What is needed is kept as 64 bits
+of each digest: two that agree in them are both kept, so that a mistake here never loses anything, and a million blobs
+cost some 90 MB.
 """
 
 import re
@@ -101,10 +102,11 @@ class Marker:
         whole = True
         revisions = walk.by_digest(self._backend, keyspace.revisions(name), "/link")
         async for batch in batches(self._backend, revisions, 64):
-            for entry, found in zip(batch, await side_by_side(self._backend, self._references, batch), strict=True):
+            for entry, found in zip(batch, await side_by_side(self._backend, self._needs, batch), strict=True):
                 whole = whole and found is not None
                 # what was read wrongly may be right the next time: taking bytes away is for `scrub`, which looks twice
-                named.add_all(found or ([entry.digest] if entry.digest is not None else ()))
+                own = () if entry.digest is None else (entry.digest,)
+                named.add_all(own if found is None else found)
             self.marked.manifests += len(batch)
             yield
         async for _ in self.restorable(name, named):
@@ -139,12 +141,18 @@ class Marker:
         """The repository's links to blobs that no manifest names; all of them if it is not known what is named."""
         async for entry in walk.by_digest(self._backend, keyspace.layers(name), "/link"):
             self.marked.links += 1
-            if entry.digest is not None and (named is None or entry.digest not in named):
+            if entry.digest is None or (named is not None and entry.digest in named):
+                continue
+            if not await walk.is_empty(self._backend, entry):
                 yield entry
 
     async def _is_fresh(self, entry: Entry) -> bool:
         info = await walk.stat_if_there(self._backend, entry.key)
         return info is not None and info.modified >= self._since
+
+    async def _needs(self, entry: Entry) -> list[Digest] | None:
+        """As `_references`, for a manifest that the repository has: where only its name is left that is nothing."""
+        return [] if await walk.is_empty(self._backend, entry) else await self._references(entry)
 
     async def _references(self, entry: Entry) -> list[Digest] | None:
         """The manifest itself and what it names; None if that cannot be told."""

@@ -1,4 +1,4 @@
-"""Everything that lies in the repositories of a storage, found without believing any list. Reads only.
+"""Everything that lies in the repositories of a storage, found without believing any list. Writes nothing.
 
 Collecting garbage must not overlook a manifest because its repository has an odd name: every prefix that does not begin
 with `_` is gone into, whatever it is called, and what cannot be understood is said.
@@ -57,6 +57,11 @@ async def by_digest(backend: StorageBackend, prefix: str, end: str) -> AsyncIter
     async for algorithm in children(backend, prefix):
         async for encoded in children(backend, f"{prefix}{algorithm}/"):
             yield Entry(f"{prefix}{algorithm}/{encoded}{end}", parsed(f"{algorithm}:{encoded}"))
+
+
+async def is_empty(backend: StorageBackend, entry: Entry) -> bool:
+    """True if a killed deletion has left only a name of it; that is gone then."""
+    return await backend.forget_empty(f"{entry.key.rpartition('/')[0]}/")
 
 
 async def keys_at(backend: StorageBackend, place: str) -> AsyncIterator[str]:

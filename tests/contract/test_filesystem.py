@@ -258,3 +258,46 @@ async def test_what_a_killed_process_was_writing_goes_an_hour_later(tmp_path: Pa
     assert (await backend.get("blobs/k")).data == b"slow"
     assert (await backend.stat_upload("up/1")).size == 0
     assert await backend.expire_uploads("other/", 30) == 1
+
+
+@pytest.mark.anyio
+async def test_a_name_of_nothing_that_a_killed_change_left_is_forgotten(tmp_path: Path) -> None:
+    backend = open_directory(tmp_path)
+    await backend.put("a/there", b"")
+    for place in ("a/b/c/d", "a/b/e"):
+        (tmp_path / place).mkdir(parents=True)
+
+    assert await backend.forget_empty("a/b/c/")
+    assert (await backend.children("a/b/")).entries == ("e",)
+    assert await backend.forget_empty("a/b/")
+    assert await backend.forget_empty("a/b/")  # another one was faster
+    assert (await backend.children("a/")).entries == ("there",)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["key", ".nfs0000001", "below/key"])
+async def test_a_directory_with_any_file_is_not_empty(tmp_path: Path, name: str) -> None:
+    backend = open_directory(tmp_path)
+    file = tmp_path / "a/b" / name
+    file.parent.mkdir(parents=True)
+    (tmp_path / "a/b/0").mkdir()
+    file.symlink_to(tmp_path)
+
+    assert not await backend.forget_empty("a/b/")
+    assert (tmp_path / "a/b/0").is_dir()
+
+
+@pytest.mark.anyio
+async def test_a_directory_that_cannot_be_read_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_directory(tmp_path)
+    (tmp_path / "a/b").mkdir(parents=True)
+
+    def fail(path: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(Unavailable):
+        await backend.forget_empty("a/b/")
+    assert (tmp_path / "a/b").is_dir()

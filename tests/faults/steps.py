@@ -1,10 +1,12 @@
 """Something happens at the N-th step that changes the disk. Wraps `storage_backends.durable`, which makes all steps."""
 
+import asyncio
 import errno
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from storage_backends import durable
@@ -21,6 +23,8 @@ STEPS = (
     "remove_directory",
 )
 Fault = Callable[[str], None]
+Work = Callable[[Path], Coroutine[None, None, None]]
+"""Something done with the storage in a directory."""
 
 
 def kill(_: str) -> None:
@@ -66,3 +70,18 @@ class Steps:
             return step(*arguments)
 
         return counted
+
+
+def is_killed(work: Work, root: Path, step: int) -> bool:
+    """Do it in a process of its own that is killed at its step of that number; false if it has not so many."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Steps(step, kill).wrap(setattr)
+            asyncio.run(work(root))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import shutil
-import signal
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from registry.content.immutable_tags import nothing
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.filesystem import FilesystemBackend
-from tests.faults.steps import Steps, kill
+from tests.faults.steps import Work, is_killed
 from tests.unit.content.documents import descriptor, encoded, image
 from tests.unit.content.pouring import Poured
 
@@ -27,7 +25,6 @@ _CONFIG, _LAYER, _SUBJECT = b"{}", b"a layer", b"subject"
 _IMAGE = encoded(image(_CONFIG, [_LAYER], subject=descriptor(_SUBJECT)))
 _DIGEST = Digest.of(_IMAGE)
 _TAGS = [Tag("v1"), Tag("v2")]
-Work = Callable[[Path], Coroutine[None, None, None]]
 
 
 def _backend(root: Path) -> FilesystemBackend:
@@ -72,21 +69,6 @@ async def _collect(root: Path) -> None:
         pass
 
 
-def _is_killed(work: Work, root: Path, step: int) -> bool:
-    """Do it in a process of its own that is killed at its step of that number; false if it has not so many."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            Steps(step, kill).wrap(setattr)
-            asyncio.run(work(root))
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status != 0
-
-
 async def _do(root: Path, *works: Work) -> None:
     for work in works:
         await work(root)
@@ -98,7 +80,7 @@ def _kill_at_every_step(root: Path, before: list[Work], work: Work) -> int:
     for step in range(1, 100):
         place = root / str(step)
         shutil.copytree(root / "before", place)
-        killed = _is_killed(work, place, step)
+        killed = is_killed(work, place, step)
         asyncio.run(_do(place, _collect, _restore, _collect, _assert_whole))
         if not killed:
             return step - 1

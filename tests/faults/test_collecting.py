@@ -1,0 +1,88 @@
+"""SIGKILL at every step of a push, a deletion and a collection: the next collection leaves nothing without use."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from registry.cleanup.gc import Collection, Options
+from registry.content import catalog, keyspace, paging
+from registry.content.digest import Digest
+from registry.content.leases import collector_state
+from registry.content.manifest_store import ManifestStore
+from registry.content.names import RepositoryName, Tag
+from registry.content.repository import Registry, Rules
+from storage_backends.filesystem import FilesystemBackend
+from tests.faults.steps import Work, is_killed
+from tests.unit.content.documents import encoded, image
+from tests.unit.content.pouring import Poured
+
+_APP = RepositoryName.parse("team/app")
+_CONFIG, _LAYER = b"{}", b"a layer"
+_IMAGE = encoded(image(_CONFIG, [_LAYER]))
+_DIGEST = Digest.of(_IMAGE)
+_RULES = Rules(grace_seconds=0)
+
+
+@pytest.fixture(autouse=True)
+def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process loses nothing that was written, synced or not; the steps of syncing are there all the same."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+async def _push(root: Path) -> None:
+    registry = Registry(FilesystemBackend(root), _RULES)
+    for data in (_CONFIG, _LAYER):
+        await registry.uploads.push(_APP, Digest.of(data), Poured(data))
+    await registry.put_manifest(_APP, Tag("latest"), _IMAGE, None)
+
+
+async def _delete(root: Path) -> None:
+    await Registry(FilesystemBackend(root), _RULES).delete_manifest(_APP, _DIGEST)
+
+
+async def _collect(root: Path) -> None:
+    """Everything that was done before is old, intents that killed pushes have left and the lease of a killed collector
+    as well.
+    """
+    backend = FilesystemBackend(root)
+    await backend.delete_many([key async for key in paging.keys(backend, keyspace.INTENTS)])
+    if (await collector_state(backend)).at_work:
+        os.utime(root / keyspace.COLLECTOR, (1, 1))
+    async for _ in Collection(backend, Options(grace=-1), "a test").run():
+        pass
+
+
+async def _assert_nothing_is_left(root: Path) -> None:
+    backend = FilesystemBackend(root)
+    if await ManifestStore(backend).has(_APP, _DIGEST):
+        await _delete(root)
+        await _collect(root)
+    assert [key async for key in paging.keys(backend, keyspace.BLOBS)] == []
+    left = [key async for key in paging.keys(backend, keyspace.REPOSITORIES)]
+    assert all(f"{keyspace.tags(_APP)}latest/index/" in key for key in left)  # a tag may be repaired from that
+    assert (await catalog.repositories(backend, "", 10)).names == ((_APP,) if left else ())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("before", "work"), [((), _push), ((_push,), _delete), ((_push, _delete), _collect)], ids=["push", "delete", "gc"]
+)
+def test_what_is_killed_anywhere_leaves_nothing_behind(tmp_path: Path, before: tuple[Work, ...], work: Work) -> None:
+    async def do(root: Path, *works: Work) -> None:
+        for one in works:
+            await one(root)
+
+    (tmp_path / "before").mkdir()
+    asyncio.run(do(tmp_path / "before", *before))
+    for step in range(1, 200):
+        place = tmp_path / str(step)
+        shutil.copytree(tmp_path / "before", place)
+        killed = is_killed(work, place, step)
+        asyncio.run(do(place, _collect, _assert_nothing_is_left))
+        if not killed:
+            assert step > 5
+            return
+    raise AssertionError("it never comes to its end")
