@@ -40,6 +40,6 @@ async def last_done(backend: StorageBackend, work: str) -> tuple[float, Mapping[
     """When it was last done (seconds since the epoch), and what has come of it; None if that is not known."""
     try:
         found = await backend.get(f"{keyspace.LAST_DONE}{work}")
-    except NotFound:
+        return found.info.modified, json.loads(found.data)
+    except (NotFound, ValueError):  # a power cut may have taken what it said, which is not synced
         return None
-    return (found.info.modified, json.loads(found.data)) if found.data else None

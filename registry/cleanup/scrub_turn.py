@@ -132,6 +132,11 @@ async def is_due(backend: StorageBackend, interval: float, lease: float) -> bool
 
 
 def load(found: StoredObject) -> Position:
-    """Read it from storage. Before it said when everything was read, that was the last time that it was written."""
-    position = Position(*json.loads(found.data))
+    """Read it from storage. Before it said when everything was read, that was the last time that it was written; so it
+    is where a power cut has taken what it said, which is not synced.
+    """
+    try:
+        position = Position(*json.loads(found.data))
+    except ValueError:
+        position = Position()
     return position if position.done else replace(position, done=found.info.modified)

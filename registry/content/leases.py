@@ -187,7 +187,10 @@ class Leases:
                 found = await self._backend.get(keyspace.condemned(shard))
             except NotFound:
                 return
-            state = Shard.load(found)
+            try:
+                state = Shard.load(found)
+            except ValueError:  # a power cut has taken what it said: anything may be going
+                state = Shard(frozenset(), frozenset(names))
             if names & state.condemned:
                 await self._replace(shard, found, Shard(state.condemned - names, state.claimed))
             elif names & state.claimed:
@@ -379,8 +382,11 @@ class Collector:
 
 
 def load_state(found: StoredObject) -> CollectorState:
-    """Read it from storage."""
-    return CollectorState(*json.loads(found.data))
+    """Read it from storage. It is not synced: what a power cut has taken may have been the word of one at work."""
+    try:
+        return CollectorState(*json.loads(found.data))
+    except ValueError:
+        return CollectorState("somebody whose word is lost", at_work=True, began=found.info.modified)
 
 
 def _lines(names: Iterable[str]) -> bytes:
