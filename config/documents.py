@@ -14,11 +14,13 @@ from config.positions import YamlError
 
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
+_NOTHING = (_NULL, "!reset")
+"""The latter is how compose takes back what another file says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A scalar as it is written, and its line, from 1."""
+    """A scalar as it is written, and its line, from 1; empty if it is null."""
 
     text: str
     line: int
@@ -55,7 +57,8 @@ def _value(node: yaml.Node, known: dict[int, Value]) -> Value:
         known[id(node)] = items
         items += [_value(item, known) for item in node.value]
         return items
-    return known.setdefault(id(node), Word(str(node.value), node.start_mark.line + 1))
+    text = "" if node.tag in _NOTHING else str(node.value)
+    return known.setdefault(id(node), Word(text, node.start_mark.line + 1))
 
 
 def _fill(mapping: dict[str, Value], node: yaml.MappingNode, known: dict[int, Value]) -> None:

@@ -1,5 +1,6 @@
 """`cargohold lists`: the images that files name, for `cargohold sync` and `cargohold bundle create`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "compose", "kubernetes", "dockerfile"]
 _STDIN = "-"
+_VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*(?:\s#.*)?""")
 
 
 def lists(  # noqa: PLR0917  # the command line gives them by name
@@ -124,7 +126,13 @@ def _is_dockerfile(file: str, text: str) -> bool:
 def _from_file(file: Path) -> "dict[str, str]":
     lines = [line.strip().removeprefix("export ") for line in _text(str(file)).splitlines()]
     pairs = [_pair(str(file), line) for line in lines if line and not line.startswith("#")]
-    return {name: value.strip("\"'") for name, value in pairs}
+    return {name: _unquoted(value) for name, value in pairs}
+
+
+def _unquoted(value: str) -> str:
+    """A value of a `.env` file without quotes and without the comment behind it."""
+    match = _VALUE.fullmatch(value)
+    return next((text for text in match.groups() if text is not None), "") if match else value
 
 
 def _pair(where: str, text: str) -> tuple[str, str]:

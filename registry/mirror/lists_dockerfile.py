@@ -4,14 +4,16 @@ Source: Dockerfile reference, "Parser directives", "FROM", "ARG", "COPY --from",
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.mirror.lists import Images, Place
 from registry.mirror.lists_variables import Unresolved, fill
 
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(\S+)\s*")
-_HEREDOC = re.compile(r"<<(-?)(?:\"([^\"\s]+)\"|'([^'\s]+)'|([A-Za-z0-9_.]+))")
+_WORD = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\])+""")
+_HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]+)")
+"""A whole word of the shell: `$((1<<2))` and `<<<text` begin none."""
 _ASSIGNMENT = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|(?:[^\s"'\\]|\\.)*))?""")
 _FROM_FLAG = re.compile(r"--from=(\S+)")
 _MOUNT_FLAG = re.compile(r"--mount=(\S+)")
@@ -40,32 +42,37 @@ def read_dockerfile(images: Images, file: str, text: str, values: Mapping[str, s
 
 def instructions(text: str, escape: str = "\\", first_line: int = 1) -> Iterator[Instruction]:
     """The instructions of a Dockerfile, continued lines joined, without comments and here-documents."""
-    lines = iter(enumerate(text.splitlines(), first_line))
-    for number, line in lines:
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
+    lines, place = text.splitlines(), 0
+    while place < len(lines):
+        number, line = place + first_line, lines[place].strip()
+        place += 1
+        if not line or line.startswith("#"):
             continue
-        while stripped.endswith(escape):
-            stripped = stripped[:-1] + " " + _continued(lines)
-        name, _, rest = stripped.partition(" ")
-        yield Instruction(name.upper(), rest.strip(), number)
-        if name.upper() in ("RUN", "COPY", "ADD"):
-            for dash, *words in _HEREDOC.findall(rest):
-                _skip(lines, "".join(words), indented=bool(dash))
+        while line.endswith(escape) and not line.endswith(escape * 2):
+            more, place = _continued(lines, place)
+            line = line[:-1] + more
+        name, rest = (*line.split(maxsplit=1), "", "")[:2]
+        yield Instruction(name.upper(), rest, number)
+        if name.upper() in ("RUN", "COPY", "ADD", "ONBUILD"):
+            for word in _WORD.findall(rest):
+                if (begun := _HEREDOC.fullmatch(word)) is not None:
+                    place = _behind(lines, place, re.sub(r"[\"'\\]", "", begun[2]), indented=bool(begun[1]))
 
 
-def _continued(lines: Iterator[tuple[int, str]]) -> str:
-    """The next line that is neither empty nor a comment; empty at the end."""
-    for _, line in lines:
-        if line.strip() and not line.strip().startswith("#"):
-            return line.strip()
-    return ""
+def _continued(lines: Sequence[str], place: int) -> tuple[str, int]:
+    """The next line that is neither empty nor a comment, and the place behind it; empty at the end."""
+    for number in range(place, len(lines)):
+        if lines[number].strip() and not lines[number].strip().startswith("#"):
+            return lines[number].rstrip(), number + 1
+    return "", len(lines)
 
 
-def _skip(lines: Iterator[tuple[int, str]], end: str, *, indented: bool) -> None:
-    for _, line in lines:
-        if (line.lstrip("\t") if indented else line) == end:
-            return
+def _behind(lines: Sequence[str], place: int, end: str, *, indented: bool) -> int:
+    """The place behind the line that ends a here-document; where it begins if there is none: then it is none."""
+    for number in range(place, len(lines)):
+        if (lines[number].lstrip("\t") if indented else lines[number]) == end:
+            return number + 1
+    return place
 
 
 def _directives(text: str) -> Iterator[tuple[str, tuple[int, str]]]:
@@ -91,7 +98,7 @@ class _Reader:
     def read(self, instruction: Instruction) -> None:
         name, rest = instruction.name, instruction.rest
         if name == "ONBUILD":
-            name, _, rest = rest.partition(" ")
+            name, rest = (*rest.split(maxsplit=1), "", "")[:2]
             name = name.upper()
         if name in ("ARG", "ENV"):
             self._assign(rest, given=name == "ARG")

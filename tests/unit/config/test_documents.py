@@ -45,7 +45,7 @@ def test_what_holds_itself_can_be_read() -> None:
 
 
 def test_tags_of_other_programs_are_taken() -> None:
-    assert read_documents("a: !reset null\nb: !Ref x\n") == [{"a": Word("null", 1), "b": Word("x", 2)}]
+    assert read_documents("a: !reset null\nb: !Ref x\n") == [{"a": Word("", 1), "b": Word("x", 2)}]
 
 
 @pytest.mark.parametrize(

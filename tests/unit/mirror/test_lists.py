@@ -289,10 +289,96 @@ def test_a_stage_hides_an_image_only_after_it_was_named() -> None:
 def test_another_escape_character_and_odd_ends_are_read() -> None:
     assert list(dockerfile("# escape=`\nFROM `\n  windows:1\nCOPY a C:\\\nFROM other").named) == ["windows:1", "other"]
     assert list(dockerfile("FROM a:1 \\").named) == ["a:1"]
-    assert list(dockerfile("FROM\nFROM \nRUN --mount=\nRUN <<EOF\nFROM x").named) == []
+    assert list(dockerfile("FROM\nFROM \nRUN --mount=\nRUN <<EOF\nx").named) == []
     assert list(dockerfile("\r\nFROM a:1\r\nFROM b:1\r\n").named) == ["a:1", "b:1"]
 
 
 def test_only_the_first_lines_are_directives() -> None:
     assert list(dockerfile("FROM a\n# syntax=docker/dockerfile:1\n").named) == ["a"]
     assert list(dockerfile("\n# syntax=docker/dockerfile:1\nFROM a\n").named) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN read word <<<text",
+        "RUN python -c 'print(1<<2)'",
+        "RUN echo $((1<<20))",
+        'RUN echo "a <<EOF b"',
+        "RUN cat <<EOF",
+        "WORKDIR C:\\app\\\\",
+    ],
+)
+def test_what_only_looks_like_a_here_document_or_a_continued_line_hides_no_stage(line: str) -> None:
+    assert list(dockerfile(f"FROM a:1\n{line}\nFROM b:1\n").named) == ["a:1", "b:1"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "RUN 3<<E cat\nFROM x\nE",
+        "RUN <<A <<'B C'\nFROM x\nA\nFROM y\nB C",
+        "ONBUILD RUN <<EOF\nFROM x\nEOF",
+        "ONBUILD\tCOPY <<-\\EOF /x\nFROM x\n\tEOF",
+    ],
+)
+def test_what_stands_in_a_here_document_is_no_instruction(lines: str) -> None:
+    assert list(dockerfile(f"FROM a:1\n{lines}\nFROM b:1\n").named) == ["a:1", "b:1"]
+
+
+def test_instructions_may_be_parted_by_tabs_and_names_by_a_continued_line() -> None:
+    assert list(dockerfile("FROM\ta:1\nCOPY\t--from=b:1\t/x /y\nFROM al\\\npine:3\n").named) == [
+        "a:1",
+        "b:1",
+        "alpine:3",
+    ]
+
+
+def test_lists_of_assignments_in_a_compose_file_count_as_maps_do() -> None:
+    found = compose(
+        """
+services:
+  one:
+    build:
+      args: ["V=$TAG", "W", "UNKNOWN=$UNKNOWN"]
+      additional_contexts: ["base=docker-image://alpine:$TAG", "other=./x"]
+      dockerfile_inline: |
+        ARG V=1
+        FROM inline:$V
+""",
+        TAG="3",
+    )
+
+    assert list(found.named) == ["alpine:3", "inline:3"]
+    assert warnings(found) == ["compose.yaml:5: '$UNKNOWN' cannot be told: UNKNOWN has no value"]
+
+
+def test_files_that_a_compose_file_takes_services_from_are_warnings() -> None:
+    found = compose(
+        """
+include:
+  - a.yaml
+  - {path: b.yaml}
+  - path: [c.yaml, d.yaml]
+services:
+  one: {extends: {file: e.yaml, service: x}}
+  two: {image: two, extends: {file: f.yaml, service: x}}
+  three: {extends: two}
+"""
+    )
+
+    assert list(found.named) == ["two"]
+    assert warnings(found) == [
+        *(
+            f"compose.yaml:{line}: {name}.yaml is included: name it too"
+            for line, name in zip((3, 4, 5, 5), "abcd", strict=True)
+        ),
+        "compose.yaml:7: service one extends one of e.yaml: name that file too",
+    ]
+
+
+@pytest.mark.parametrize("value", ["null", "~", "", "!reset null", "!reset x"])
+def test_a_service_that_takes_its_image_back_names_none(value: str) -> None:
+    found = compose(f"services:\n  one: {{image: {value}}}\n")
+
+    assert (list(found.named), found.warnings) == ([], [])
