@@ -165,8 +165,9 @@ class StorageBackend(ABC):
         A deletion that was killed may leave a name below which nothing lies: see `forget_empty`.
         """
 
-    async def forget_empty(self, prefix: str) -> bool:
-        """True if nothing lies below a prefix (ending in `/`) that `children` has just named; it is named no more then.
+    async def forget_empty(self, prefix: str, *, dry_run: bool = False) -> bool:
+        """True if nothing lies below a prefix (ending in `/`) that `children` has just named; it is named no more then,
+        unless it is a `dry_run`.
 
         A storage that names only prefixes of what is there says no without a look.
         """

@@ -122,19 +122,17 @@ class FilesystemBackend(StorageBackend):
         start = bisect.bisect_right(names, after) if after else 0
         return Listing(tuple(names[start : start + limit]), len(names) > start + limit)
 
-    async def forget_empty(self, prefix: str) -> bool:
+    async def forget_empty(self, prefix: str, *, dry_run: bool = False) -> bool:
         """See the contract."""
         check_prefix(prefix)
         directory = f"{self._root}/{prefix}".rstrip("/")
         try:
-            if not _is_empty(directory):
-                return False
+            is_empty = _is_empty(directory)
         except OSError as error:
-            failure = reading(error, prefix)
-            if not isinstance(failure, NotFound):
-                raise failure from error
-        await self._in_thread(self._publisher.remove_empty, directory)
-        return True
+            raise reading(error, prefix) from error
+        if is_empty and not dry_run:
+            await self._in_thread(self._publisher.remove_empty, directory)
+        return is_empty
 
     async def open_read(self, key: str, start: int = 0, length: int | None = None) -> FileRegion:
         """See the contract."""
@@ -310,8 +308,12 @@ def _read_all(fd: int, size: int) -> bytes:
 
 
 def _is_empty(directory: str) -> bool:
-    """True if there are only directories in it, and in those. Raises `OSError`."""
-    with os.scandir(directory) as entries:
+    """True if there are only directories in it, and in those, or if it is gone. Raises `OSError`."""
+    try:
+        found = os.scandir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return True  # one that goes while we look says nothing about what lies beside it
+    with found as entries:
         return all(entry.is_dir(follow_symlinks=False) and _is_empty(entry.path) for entry in entries)
 
 

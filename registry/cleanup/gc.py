@@ -136,7 +136,8 @@ class Collection:
         self.collected.notes += removal.removed.notes
 
     async def _cycle(self) -> AsyncIterator[None]:
-        marker = Marker(self._backend, self._now - self._options.grace, self._pace)
+        since, dry_run = self._now - self._options.grace, self._options.dry_run
+        marker = Marker(self._backend, since, self._pace, dry_run=dry_run)
         async for _ in marker.run():
             self._count(marker)
             yield
@@ -213,7 +214,7 @@ class Collection:
         entry = walk.Entry(keyspace.blob(digest), digest)
         found = await walk.stat_if_there(self._backend, entry.key)
         if found is None:
-            await walk.is_empty(self._backend, entry)
+            await walk.is_empty(self._backend, entry, dry_run=self._options.dry_run)
         return found
 
     async def _remove(self, shard: str, doomed: Mapping[Digest, Doomed]) -> AsyncIterator[None]:

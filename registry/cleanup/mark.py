@@ -1,9 +1,9 @@
 """What is needed now: every manifest of every repository, and those that were deleted a short while ago, what each of
 them names, and what a fresh link protects.
 
-Reads only, but for names with nothing behind them, which it lets the storage forget. What is needed is kept as 64 bits
-of each digest: two that agree in them are both kept, so that a mistake here never loses anything, and a million blobs
-cost some 90 MB.
+Reads only, but for names with nothing behind them, which it lets the storage forget unless it is a dry run. What is
+needed is kept as 64 bits of each digest: two that agree in them are both kept, so that a mistake here never loses
+anything, and a million blobs cost some 90 MB.
 """
 
 import re
@@ -76,8 +76,9 @@ class Marker:
     they name.
     """
 
-    def __init__(self, backend: StorageBackend, since: float, pace: Pace) -> None:
+    def __init__(self, backend: StorageBackend, since: float, pace: Pace, *, dry_run: bool = True) -> None:
         self.marked = Marked()
+        self._dry_run = dry_run
         self._backend = backend
         self._since = since
         self._pace = pace
@@ -143,7 +144,7 @@ class Marker:
             self.marked.links += 1
             if entry.digest is None or (named is not None and entry.digest in named):
                 continue
-            if not await walk.is_empty(self._backend, entry):
+            if not await walk.is_empty(self._backend, entry, dry_run=self._dry_run):
                 yield entry
 
     async def _is_fresh(self, entry: Entry) -> bool:
@@ -152,7 +153,7 @@ class Marker:
 
     async def _needs(self, entry: Entry) -> list[Digest] | None:
         """As `_references`, for a manifest that the repository has: where only its name is left that is nothing."""
-        return [] if await walk.is_empty(self._backend, entry) else await self._references(entry)
+        return [] if await walk.is_empty(self._backend, entry, dry_run=self._dry_run) else await self._references(entry)
 
     async def _references(self, entry: Entry) -> list[Digest] | None:
         """The manifest itself and what it names; None if that cannot be told."""

@@ -59,9 +59,9 @@ async def by_digest(backend: StorageBackend, prefix: str, end: str) -> AsyncIter
             yield Entry(f"{prefix}{algorithm}/{encoded}{end}", parsed(f"{algorithm}:{encoded}"))
 
 
-async def is_empty(backend: StorageBackend, entry: Entry) -> bool:
-    """True if a killed deletion has left only a name of it; that is gone then."""
-    return await backend.forget_empty(f"{entry.key.rpartition('/')[0]}/")
+async def is_empty(backend: StorageBackend, entry: Entry, *, dry_run: bool) -> bool:
+    """True if a killed deletion has left only a name of it; that is gone then, unless it is a `dry_run`."""
+    return await backend.forget_empty(f"{entry.key.rpartition('/')[0]}/", dry_run=dry_run)
 
 
 async def keys_at(backend: StorageBackend, place: str) -> AsyncIterator[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,8 @@ async def test_a_name_of_nothing_that_a_killed_change_left_is_forgotten(tmp_path
     for place in ("a/b/c/d", "a/b/e"):
         (tmp_path / place).mkdir(parents=True)
 
+    assert await backend.forget_empty("a/b/c/", dry_run=True)
+    assert (await backend.children("a/b/c/")).entries == ("d",)
     assert await backend.forget_empty("a/b/c/")
     assert (await backend.children("a/b/")).entries == ("e",)
     assert await backend.forget_empty("a/b/")
@@ -301,3 +304,24 @@ async def test_a_directory_that_cannot_be_read_is_not_taken_for_empty(
     with pytest.raises(Unavailable):
         await backend.forget_empty("a/b/")
     assert (tmp_path / "a/b").is_dir()
+
+
+@pytest.mark.anyio
+async def test_a_directory_in_which_another_one_goes_at_this_moment_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_directory(tmp_path)
+    await backend.put("a/b/key", b"")
+    (tmp_path / "a/b/0").mkdir()
+    scandir = os.scandir
+
+    @contextmanager
+    def slowly(path: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
+        with scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        with suppress(FileNotFoundError):
+            (tmp_path / "a/b/0").rmdir()
+        yield iter(found)
+
+    monkeypatch.setattr(os, "scandir", lambda path: slowly(path) if path.endswith("b") else scandir(path))
+    assert not await backend.forget_empty("a/b/")

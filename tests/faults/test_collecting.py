@@ -86,3 +86,15 @@ def test_what_is_killed_anywhere_leaves_nothing_behind(tmp_path: Path, before: t
             assert step > 5
             return
     raise AssertionError("it never comes to its end")
+
+
+async def test_a_dry_run_leaves_also_names_of_nothing(tmp_path: Path) -> None:
+    """Another registry may be about to put something there."""
+    places = (keyspace.revision_link(_APP, _DIGEST), keyspace.layer_link(_APP, _DIGEST), keyspace.blob(_DIGEST))
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True)
+
+    async for _ in Collection(FilesystemBackend(tmp_path), Options(grace=-1, dry_run=True), "a test").run():
+        pass
+
+    assert all((tmp_path / place).parent.is_dir() for place in places)
