@@ -29,7 +29,7 @@ class MirrorNames:
         ourselves is something else.
         """
         prefix = self.by_namespace.get(namespace.lower())
-        if prefix is None and is_host(namespace) and f"/{host_in_name(namespace.lower())}/" in f"/{name}":
+        if prefix is None and is_host(namespace) and f"/{host_in_name(namespace)}/" in f"/{name}":
             return name
         if prefix is None:
             raise NameUnknown(f"{namespace[:255]} is not mirrored here; ask there", {"ns": namespace[:255]})

@@ -160,8 +160,9 @@ def _listed(images: list[str], from_file: Path | None) -> list[str]:
 
 
 def _groups(images: list[str], *, from_storage: bool) -> "dict[str, list[Wanted]]":
-    """What is wanted of each place: registries by their host, the storage under the empty name."""
-    from registry.content.names import RepositoryName  # noqa: PLC0415  # start-up time
+    """What is wanted of each place: registries by their host, the storage under the empty name. Raises `Failure`."""
+    from registry.content.errors import NameInvalid  # noqa: PLC0415  # start-up time
+    from registry.content.names import RepositoryName  # noqa: PLC0415
     from registry.mirror.layout_index import repository_of  # noqa: PLC0415
     from registry.mirror.progress import Wanted  # noqa: PLC0415
 
@@ -170,7 +171,10 @@ def _groups(images: list[str], *, from_storage: bool) -> "dict[str, list[Wanted]
         image = parse_image(text)
         image = image.as_docker() if image.host else image
         tags = (image.tag,) if image.tag else () if image.digest else (image.reference,)
-        target = repository_of(image)
+        try:
+            target = repository_of(image)
+        except NameInvalid as error:
+            raise Failure(f"{text}: {error.message}", MISUSED) from error
         host, source = ("", target) if from_storage else (image.host, RepositoryName(image.name))
         groups.setdefault(host, []).append(Wanted(source, image.reference, target, tags))  # type: ignore[arg-type]
     return groups

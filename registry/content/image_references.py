@@ -14,6 +14,7 @@ from registry.content.names import Reference, RepositoryName, Tag
 DOCKER_HUB = "docker.io"
 LATEST = Tag("latest")
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_IN_NAME = str.maketrans({":": "-", "[": "", "]": ""})
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
 
 
@@ -23,8 +24,9 @@ def is_host(text: str) -> bool:
 
 
 def host_in_name(host: str) -> str:
-    """What stands for `HOST[:PORT]` where it is a part of a repository's name, in which a colon cannot stand."""
-    return host.replace(":", "-")
+    """What stands for `HOST[:PORT]` where it is a part of a repository's name: `[::1]:5000` becomes `0--1-5000`."""
+    plain = host.lower().replace("[::", "[0::").replace("::]", "::0]")
+    return plain.translate(_IN_NAME)
 
 
 @dataclass(frozen=True, slots=True)

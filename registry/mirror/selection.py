@@ -84,14 +84,14 @@ class Naming:
 
     def makes(self, host: str, name: RepositoryName) -> bool:
         """True if a repository of `host` that is called otherwise may get this name."""
-        any_of = {"name": ".+", "base": "[^/]+", "host": re.escape(host_in_name(host).lower())}
+        any_of = {"name": ".+", "base": "[^/]+", "host": re.escape(host_in_name(host))}
         parts = re.split(r"\{([^{}]*)\}", self.template)
         words = (any_of[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
         return self.template != "{name}" and re.fullmatch("".join(words), name) is not None
 
     def target(self, host: str, name: RepositoryName) -> RepositoryName:
         """The name of a repository of `host` at the target. Raises `NameInvalid`."""
-        values = {"name": name, "base": name.rpartition("/")[2], "host": host_in_name(host).lower()}
+        values = {"name": name, "base": name.rpartition("/")[2], "host": host_in_name(host)}
         return RepositoryName.parse(_PLACEHOLDER.sub(lambda match: values[match[1]], self.template))
 
 

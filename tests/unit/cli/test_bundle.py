@@ -261,6 +261,7 @@ def test_what_is_no_file_is_not_replaced_by_one(cargohold: Cargohold, root: Path
         (["create", "a:1"], 2, "--output FILE"),
         (["create", "a:1", "-o", "."], 2, "--output . is a directory"),
         (["create", "A B", "-o", "o.tar"], 2, "A B"),
+        (["create", f"registry.example/{'a' * 250}:1", "-o", "o.tar"], 2, f"{'a' * 250}:1: "),
         (["create", "a:1", "-o", "o.tar", "--compress", "gzip"], 2, "--compress zstd"),
         (["create", "a:1", "-o", "o.tar", "--split", "much"], 2, "--split: write a size"),
         (["create", "a:1", "-o", "o.tar", "--split", "10"], 2, "parts must have 1MiB"),

@@ -3,7 +3,8 @@
 import pytest
 
 from registry.content.errors import ContentError
-from registry.content.image_references import ImageReference
+from registry.content.image_references import ImageReference, host_in_name, is_host
+from registry.content.names import is_name
 
 _HEX = "a" * 64
 
@@ -60,3 +61,20 @@ def test_without_a_host_docker_means_its_hub(text: str, docker: str) -> None:
 def test_what_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(ContentError):
         ImageReference.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "part"),
+    [
+        ("docker.io", "docker.io"),
+        ("Registry.Example:5000", "registry.example-5000"),
+        ("[::1]:5000", "0--1-5000"),
+        ("[FE80::]", "fe80--0"),
+        ("[::]:1", "0--0-1"),
+        ("[2001:db8::1]", "2001-db8--1"),
+    ],
+)
+def test_every_host_can_be_a_part_of_a_name(host: str, part: str) -> None:
+    assert is_host(host)
+    assert host_in_name(host) == part
+    assert is_name(f"{part}/team/app")
