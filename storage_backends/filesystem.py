@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -194,7 +195,7 @@ class FilesystemBackend(StorageBackend):
 
     async def check(self) -> None:
         """See the contract."""
-        probe = f"{self._scratch[len(self._root) + 1 :]}/check-{os.getpid()}"
+        probe = f"{self._scratch[len(self._root) + 1 :]}/check-{uuid.uuid4().hex}"  # others check at the same moment
         try:
             await self.put(probe, b"ready")
             await self.get(probe)

@@ -6,6 +6,7 @@ may take what has just been written anew. Whoever removes what others write has 
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -166,7 +167,7 @@ class S3Backend(StorageBackend):
 
     async def check(self) -> None:
         """See the contract. Three requests."""
-        key = f"{self._scratch}/check"
+        key = f"{self._scratch}/check-{uuid.uuid4().hex}"  # others check at the same moment
         await self.put(key, b"ready")
         await self.get(key)
         await self.delete(key)

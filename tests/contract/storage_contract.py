@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage_backends.base import StorageBackend, Upload
+from storage_backends.base import StorageBackend, StoredObject, Upload
 from storage_backends.errors import AlreadyExists, InvalidKey, NotFound, Unavailable, UploadBusy, VersionMismatch
 from storage_backends.sendable import FileRegion, Sendable
 
@@ -447,6 +447,18 @@ class StorageContract:
         await backend.check()
 
         assert (await backend.list("")).entries == ()
+
+    async def test_checks_at_the_same_moment_do_not_hinder_each_other(
+        self, backend: StorageBackend, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        get = backend.get
+
+        async def get_when_another_has_checked(key: str) -> StoredObject:
+            await reopen().check()
+            return await get(key)
+
+        monkeypatch.setattr(backend, "get", get_when_another_has_checked)
+        await backend.check()
 
 
 def _in_blocks(writer: Upload, data: bytes) -> None:
