@@ -21,6 +21,15 @@ def is_component(name: str) -> bool:
     )
 
 
+def is_key(name: str) -> bool:
+    """True if a name out of a listing of keys fits the grammar."""
+    try:
+        check_key(name)
+    except InvalidKey:
+        return False
+    return True
+
+
 def check_key(key: str) -> None:
     """Raise `InvalidKey` unless `key` fits the grammar."""
     if not key or key[0] in "/." or key[-1] == "/":

@@ -6,19 +6,23 @@ window's last name: these are looked up, and there are as many as that name has 
 """
 
 from storage_backends.base import Listing
+from storage_backends.keys import is_key
 from storage_backends.s3_bucket import Answer, Bucket
 
 _PAGE = 1000
 
 
 def keys(bucket: Bucket, prefix: str, after: str, limit: int) -> Listing:
-    """See `StorageBackend.list`; one request for each thousand keys."""
+    """See `StorageBackend.list`; one request for each thousand keys. What strayed here, such as the empty objects that
+    consoles make for folders, is left out.
+    """
     found: list[str] = []
     start = len(bucket.options.prefix)
     more = {"StartAfter": bucket.options.prefix + after} if after > prefix else {}
     while True:
         answer = bucket.list(prefix, MaxKeys=min(_PAGE, limit + 1 - len(found)), **more)
-        found += [entry["Key"][start:] for entry in answer.get("Contents", [])]
+        listed = [entry["Key"][start:] for entry in answer.get("Contents", [])]
+        found += [key for key in listed if is_key(key)]
         if len(found) > limit or not answer.get("IsTruncated"):
             return Listing(tuple(found[:limit]), len(found) > limit)
         more = {"ContinuationToken": answer["NextContinuationToken"]}
