@@ -55,7 +55,7 @@ class S3Backend(StorageBackend):
     async def put(
         self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
     ) -> None:
-        """See the contract. One request; another one if a condition does not hold."""
+        """See the contract. One request; up to three more if a condition does not hold."""
         check_key(key)
         if if_absent:
             await self._in_thread(self._create, key, data)
@@ -190,9 +190,7 @@ class S3Backend(StorageBackend):
     def _create(self, key: str, data: bytes) -> None:
         try:
             self._bucket.put(key, data, IfNoneMatch="*")
-        except VersionMismatch as error:
-            if self._bucket.options.conditional_delete:
-                raise AlreadyExists(key) from error
+        except VersionMismatch:
             self._create_over_mark(key, data)
 
     def _create_over_mark(self, key: str, data: bytes) -> None:

@@ -86,7 +86,7 @@ class Bucket:
         mark = uuid.uuid4().hex
         arguments = {"Body": data, "Metadata": {**(metadata or {}), WRITE: mark}, **condition}
         try:
-            return etag_of(self._until_decided("put_object", key, arguments))
+            return etag_of(self._until_decided("put_object", key, {**self.options.write_arguments, **arguments}))
         except VersionMismatch:
             # the answer to our first attempt may have been lost: then what is in the way is what we wrote
             etag = self._version_written(key, mark)
@@ -101,8 +101,10 @@ class Bucket:
                 with self._alone:
                     self._check(key, condition)
                     self.call("delete_object", key)
+            elif condition:
+                self._until_decided("delete_object", key, condition)
             else:
-                self.call("delete_object", key, **condition)
+                self.call("delete_object", key)
         except NotFound:
             return
 
@@ -154,9 +156,7 @@ class Bucket:
         """A conditional write; S3 answers 409 if it meets another one at the same moment, and asks to come again."""
         for attempt in range(_CONFLICTS):
             try:
-                return self._raw(
-                    operation, key, Key=self.options.prefix + key, **self.options.write_arguments, **arguments
-                )
+                return self._raw(operation, key, Key=self.options.prefix + key, **arguments)
             except Exception as error:
                 if code_of(error) != "ConditionalRequestConflict" or attempt == _CONFLICTS - 1:
                     raise self._translated(error, operation, key) from error

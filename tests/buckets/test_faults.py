@@ -142,6 +142,11 @@ async def test_writers_that_meet_are_asked_to_come_again(backend: S3Backend, pro
     await backend.put("k", b"first", if_absent=True)
     assert (await backend.get("k")).data == b"first"
 
+    proxy.break_("DeleteObject", Answer(409, "ConditionalRequestConflict"), times=3)
+    await backend.delete("k", if_match=(await backend.stat("k")).version)
+    with pytest.raises(NotFound):
+        await backend.get("k")
+
 
 @pytest.mark.parametrize("after", [0, 1000, 1_500_000, 2_999_999])
 async def test_a_pull_that_breaks_off_goes_on_where_it_broke(backend: S3Backend, proxy: Proxy, after: int) -> None:
@@ -372,6 +377,20 @@ class TestWithoutConditionalDeletes:
         with pytest.raises(AlreadyExists):
             await backend.put("k", b"four", if_absent=True)
         assert (await backend.get("k")).data == b"three"
+
+    async def test_what_was_deleted_can_be_made_again_when_the_storage_has_learnt_conditions(
+        self, backend: S3Backend, options: S3Options
+    ) -> None:
+        await backend.put("k", b"one")
+        await backend.delete("k", if_match=(await backend.stat("k")).version)
+
+        later = S3Backend(options)
+        with pytest.raises(NotFound):
+            await later.get("k")
+        await later.put("k", b"two", if_absent=True)
+        with pytest.raises(AlreadyExists):
+            await later.put("k", b"three", if_absent=True)
+        assert (await later.get("k")).data == b"two"
 
     async def test_a_repository_from_which_everything_was_deleted_is_not_listed(self, backend: S3Backend) -> None:
         registry = Registry(backend, Rules())
