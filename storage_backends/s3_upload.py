@@ -75,6 +75,8 @@ class S3Upload(Upload):
         self._main: MultipartWriter | None = None
         """What becomes the target."""
         self._gathered: list[Piece] = list(saved.pieces)
+        self._perhaps_saved: frozenset[Piece] = frozenset()
+        """What a save names of which nobody knows whether it was carried out."""
         self._piece: MultipartWriter | None = None
         """What becomes the next piece, of `_piece_size` bytes so far."""
         self._piece_size = 0
@@ -175,6 +177,9 @@ class S3Upload(Upload):
             version = write_saved(self._bucket, self._key, now, IfMatch=self._saved.version)
         except VersionMismatch as error:
             raise UploadBusy(self._key) from error
+        except StorageError:
+            self._perhaps_saved = frozenset(now.pieces)
+            raise
         self._saved = Saved(now.pieces, now.rest, note, version)
         self._remove(joined)
 
@@ -205,7 +210,7 @@ class S3Upload(Upload):
                 writer.abort()
         self._main = self._piece = None
         self._straight = self._piece_size = 0
-        saved = frozenset(self._saved.pieces)
+        saved = self._perhaps_saved.union(self._saved.pieces)
         dropped = [piece.key for piece in self._gathered if piece not in saved]
         if keep_pieces and self._direct is None and dropped:
             self._filled = 0

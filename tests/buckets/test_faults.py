@@ -267,6 +267,25 @@ async def test_what_was_saved_outlives_a_failed_save(backend: S3Backend, proxy: 
         assert b"".join(bytes(block) for block in upload.read_blocks()) == b"saved"
 
 
+async def test_what_may_have_been_saved_keeps_its_pieces(backend: S3Backend, proxy: Proxy) -> None:
+    data = bytes(range(250)) * 50_000
+    await backend.create_upload("up/1")
+    async with backend.open_upload("up/1") as upload:
+        await asyncio.to_thread(upload.write, memoryview(data))
+        proxy.break_("PutObject", LostAnswer(), times=3)
+        with pytest.raises(Unavailable):
+            await upload.save()
+
+    assert (await backend.stat_upload("up/1")).size == len(data)
+    async with backend.open_upload("up/1") as upload:
+        await asyncio.to_thread(upload.write, memoryview(b"more"))
+        await upload.save()
+    async with backend.open_upload("up/1") as upload:
+        await upload.commit("k")
+    assert await read(await backend.open_read("k")) == data + b"more"
+    assert (await backend.list("")).entries == ("k",)
+
+
 @pytest.mark.parametrize("after", [0, 5_000_000])
 async def test_reading_back_an_upload_that_breaks_off_goes_on_where_it_broke(
     backend: S3Backend, proxy: Proxy, after: int
