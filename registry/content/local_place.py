@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from registry.content.bodies import Write, pour
 from registry.content.digest import Digest
-from registry.content.errors import BlobUnknown, ManifestUnknown
+from registry.content.errors import BlobUnknown, ContentCorrupt, ManifestUnknown
 from registry.content.manifest_store import StoredManifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import OpenBlob, Referrer
@@ -72,10 +72,10 @@ class LocalPlace:
             after = page.last
 
     async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
-        """See `Target`."""
+        """See `Target`. One whose bytes have rotted is not there: it is to be brought again."""
         try:
-            await self._registry.resolve(name, digest)
-        except ManifestUnknown:
+            await self._registry.get_manifest(name, digest, is_pull=False)
+        except (ContentCorrupt, ManifestUnknown):
             return False
         return True
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from registry.content import mediatypes
 from registry.content.digest import Digest
-from registry.content.errors import ManifestUnknown
+from registry.content.errors import ContentCorrupt, ManifestInvalid, ManifestUnknown
 from registry.content.manifests import parse_manifest
 from registry.content.names import RepositoryName
 from registry.content.places import Source, Target
@@ -45,12 +45,19 @@ class InventoryTaker:
             yield name
 
     async def _take(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:
-        """A manifest with all that it needs and that refers to it; False if it needs a blob that is not there, which a
-        bundle is to bring then. Images that an index lacks were left out on purpose. Raises `ManifestUnknown`.
+        """A manifest with all that it needs and that refers to it; False if it cannot be read, or needs a blob that is
+        not there: a bundle is to bring it then. Images that an index lacks were left out on purpose. Raises
+        `ManifestUnknown`.
         """
         if digest not in seen:
             seen[digest] = True  # for what refers to it, and lists it
-            seen[digest] = await self._take_parts(name, digest, seen)
+            whole = False
+            try:
+                whole = await self._take_parts(name, digest, seen)
+            except (ContentCorrupt, ManifestInvalid):
+                pass  # it has rotted, or is of a kind that no bundle brings
+            finally:
+                seen[digest] = whole
         return seen[digest]
 
     async def _take_parts(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:

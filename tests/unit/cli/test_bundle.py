@@ -14,7 +14,7 @@ from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends import durable
 from storage_backends.filesystem import FilesystemBackend
-from tests.images import image, index, random_image, random_layer, write_oci_layout
+from tests.images import Content, image, index, random_image, random_layer, write_oci_layout
 from tests.mirror.places import push
 from tests.unit.cli.conftest import Cargohold
 
@@ -325,3 +325,45 @@ def test_a_storage_repository_that_is_called_like_a_registry_is_meant_with_from_
     )
 
     assert "1 images" in made.out
+
+
+def rot(root: Path, content: Content) -> Path:
+    """Change a byte of what lies under a digest; where that is."""
+    path = root / "docker/registry/v2/blobs/sha256" / content.digest[7:9] / content.digest[7:] / "data"
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
+    return path
+
+
+@pytest.mark.parametrize("rotten", [AMD.manifest, ARM.manifest, index([AMD, ARM]).manifest])
+def test_a_manifest_that_has_rotted_stops_no_inventory_and_is_healed_by_the_next_bundle(
+    cargohold: Cargohold, root: Path, closed: Path, rotten: Content
+) -> None:
+    create = ["bundle", "create", "--root", str(root), "team/app:1", "team/app:multi", "-o", "out.tar"]
+    cargohold(*create)
+    cargohold("bundle", "load", "out.tar", "--root", str(closed))
+    path = rot(closed, rotten)
+
+    taken = cargohold("bundle", "inventory", "--root", str(closed), "-o", "inventory.json")
+    cargohold(*create, "--since", "inventory.json")
+    loaded = cargohold("bundle", "load", "out.tar", "--root", str(closed))
+
+    assert (taken.code, loaded.code) == (0, 0), taken.err + loaded.err
+    assert path.read_bytes() == rotten.data
+
+
+def test_an_image_of_schema_1_in_an_old_storage_stops_no_inventory(cargohold: Cargohold, root: Path) -> None:
+    old = Content("application/vnd.docker.distribution.manifest.v1+json", b'{"schemaVersion": 1, "name": "old"}')
+    base, digest = root / "docker/registry/v2", old.digest.removeprefix("sha256:")
+    for path, data in (
+        (f"blobs/sha256/{digest[:2]}/{digest}/data", old.data),
+        (f"repositories/old/_manifests/revisions/sha256/{digest}/link", old.digest.encode()),
+        ("repositories/old/_manifests/tags/1/current/link", old.digest.encode()),
+    ):
+        (base / path).parent.mkdir(parents=True)
+        (base / path).write_bytes(data)
+
+    taken = cargohold("bundle", "inventory", "--root", str(root), "-o", "inventory.json")
+    again = cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "b.tar", "--since", "inventory.json")
+
+    assert (taken.code, "1 unchanged and left out" in again.out) == (0, True), taken.err
+    assert "3 images" in taken.err
