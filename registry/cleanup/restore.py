@@ -193,15 +193,11 @@ class Restorer:
             media_type = (await self._manifests.get(item.repository, item.digest)).media_type
         manifest = parse_manifest(data, media_type)
         lacking = await self._lacking(item, manifest, known)
-        if not self._dry_run:
-            await self._registry.put_manifest(item.repository, item.digest, data, media_type, tags, lacking=lacking)
-            await self._forget(item)
+        if self._dry_run:  # what is known would have been restored by now
+            await self._registry.check_references(item.repository, manifest, {*lacking, *known})
             return
-        for blob in manifest.blobs:
-            if blob.foreign or blob.digest in lacking:
-                continue
-            if not await self._registry.blobs.has(item.repository, blob.digest):
-                raise ReferencesUnknown([str(blob.digest)])
+        await self._registry.put_manifest(item.repository, item.digest, data, media_type, tags, lacking=lacking)
+        await self._forget(item)
 
     async def _lacking(self, item: Restorable, manifest: Manifest, known: Collection[Digest]) -> set[Digest]:
         """What was not there already when the manifest was deleted: children of an index, and, where references are not

@@ -9,12 +9,12 @@ import typer
 
 from registry.cli import output
 from registry.cli.bundle_create import create
-from registry.cli.bundle_files import FileArgument, KeyOption, check_destination, open_checked, told, whole_prefix
+from registry.cli.bundle_files import FileArgument, KeyOption, check_destination, open_checked, told
 from registry.cli.bundle_load import load
 from registry.cli.failure import Failure
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import bar, shown
-from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act
+from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act, whole_prefix
 
 if TYPE_CHECKING:
     from registry.mirror.bundle_reader import Contents, Verified

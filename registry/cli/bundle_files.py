@@ -24,11 +24,6 @@ KeyOption = Annotated[
 ]
 
 
-def whole_prefix(text: str) -> str:
-    """A prefix of names, with the slash at its end that it may be written without."""
-    return f"{text.rstrip('/')}/" if text else ""
-
-
 @contextmanager
 def told() -> Iterator[None]:
     """What is wrong with a bundle, or with what it is made from or loaded into, becomes a `Failure`."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli import output
-from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told, whole_prefix
+from registry.cli.bundle_files import FileArgument, KeyOption, open_checked, told
 from registry.cli.copying import but, failures, line_of
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
-from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act
+from registry.cli.target import Opened, PlainHttpOption, TargetOptions, UrlOption, act, whole_prefix
 
 if TYPE_CHECKING:
     from registry.content.names import RepositoryName

@@ -13,7 +13,7 @@ from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.gc import settings_of_storage
 from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.showing import shown
-from registry.cli.target import PlainHttpOption, TargetOptions, place_at, told
+from registry.cli.target import PlainHttpOption, TargetOptions, place_at, told, whole_prefix
 from registry.ops.stopping import run_until_stopped
 
 if TYPE_CHECKING:
@@ -53,7 +53,13 @@ def scrub(  # noqa: PLR0917  # the command line gives them by name
     ] = False,
     source: _FromOption = "",
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="NAME", help="What is NAME/team/app here is team/app in that place.")
+        str,
+        typer.Option(
+            "--prefix",
+            metavar="NAME",
+            callback=whole_prefix,
+            help="What is NAME/team/app here is team/app in that place.",
+        ),
     ] = "",
     plain_http: PlainHttpOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is damaged; change nothing.")] = False,

@@ -67,6 +67,11 @@ class TargetOptions:
     """A storage must belong to who writes to it, where that is root."""
 
 
+def whole_prefix(text: str) -> str:
+    """A prefix of names, with the slash at its end that it may be written without."""
+    return f"{text.rstrip('/')}/" if text else ""
+
+
 def parse_image(text: str) -> "ImageReference":
     """An image as people write it. Raises `Failure`."""
     from registry.content.errors import ContentError  # noqa: PLC0415  # start-up time

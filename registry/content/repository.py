@@ -138,7 +138,7 @@ class Registry:
         async with self._leases.intent(needed) as intent:
             while True:
                 if not sparse:
-                    await self._check_references(name, manifest, lacking)
+                    await self.check_references(name, manifest, lacking)
                 await self._store(name, digest, data, manifest, moved)
                 if await intent.stands():
                     break
@@ -220,7 +220,8 @@ class Registry:
             if await self._manifests.has(name, digest) and await self._referrers.has(name, digest, manifest):
                 return
 
-    async def _check_references(self, name: RepositoryName, manifest: Manifest, lacking: Collection[Digest]) -> None:
+    async def check_references(self, name: RepositoryName, manifest: Manifest, lacking: Collection[Digest]) -> None:
+        """See that all but what may be `lacking` is there that a manifest refers to. Raises `ReferencesUnknown`."""
         if not self.rules.check_references:
             return
         blobs = [blob for blob in manifest.blobs if blob.digest not in lacking]

@@ -12,11 +12,11 @@ from registry.mirror.errors import MirrorError
 
 
 class LostBytes:
-    """What `source` has; with a `prefix` it calls `alpine` what is `PREFIX/alpine` here, and has nothing else."""
+    """What `source` has; with a `prefix` (`hub/`) it calls `alpine` what is `hub/alpine` here, and has nothing else."""
 
     def __init__(self, source: Source, prefix: str = "") -> None:
         self._source = source
-        self._prefix = f"{prefix}/" if prefix else ""
+        self._prefix = prefix
 
     async def manifest(self, name: RepositoryName, reference: Reference) -> StoredManifest:
         """See `Source`. Raises also `PlaceUnavailable`."""

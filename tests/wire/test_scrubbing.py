@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.images import random_bytes, random_image
 from tests.live_server import LiveServer, cargohold_command, live_server
 from tests.wire.repository import Repository
@@ -103,7 +105,8 @@ def test_killed_in_the_middle_the_next_one_goes_on_from_there(tmp_path: Path) ->
         assert 0 < left[5] < 12
 
 
-def test_another_registry_mends_what_was_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["mirror", "mirror/"])
+def test_another_registry_mends_what_was_lost(tmp_path: Path, prefix: str) -> None:
     image = random_image(seed=1)
     (tmp_path / "there").mkdir()
     with live_server(tmp_path) as server, live_server(tmp_path / "there") as there:
@@ -113,7 +116,7 @@ def test_another_registry_mends_what_was_lost(tmp_path: Path) -> None:
         flip(blob_file(server, image.layers[0].digest))
         flip(blob_file(server, image.manifest.digest), 10)
 
-        command = _scrub(server, "--from", there.address, "--prefix", "mirror")
+        command = _scrub(server, "--from", there.address, "--prefix", prefix)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
 
         assert done.returncode == 0, done.stderr

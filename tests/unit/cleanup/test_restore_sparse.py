@@ -35,11 +35,11 @@ async def test_an_index_comes_back_as_sparse_as_it_was_and_no_sparser(
         await Registry(backend, Rules(grace_seconds=0)).delete_manifest(_APP, Digest.of(other))
     await collect(backend)
 
-    [restored] = await restore(backend, _LATEST)
-
     gone = f"too late: {Digest.of(other)}, which it needs, is gone"
-    assert restored.refused == ((gone,) if was_here else ())
-    assert restored.there != was_here
+    for dry_run in (True, False):
+        [restored] = await restore(backend, _LATEST, dry_run=dry_run)
+        assert restored.refused == ((gone,) if was_here else ())
+        assert restored.there != was_here
 
 
 @pytest.mark.parametrize(("checked", "days", "comes"), [(False, 0, True), (False, 1, False), (True, 0, False)])

@@ -24,7 +24,9 @@ def place() -> MemoryPlace:
     return found
 
 
-@pytest.mark.parametrize(("prefix", "name"), [("", "team/app"), ("mirror", "mirror/team/app"), ("a/b", "a/b/team/app")])
+@pytest.mark.parametrize(
+    ("prefix", "name"), [("", "team/app"), ("mirror/", "mirror/team/app"), ("a/b/", "a/b/team/app")]
+)
 async def test_a_place_is_asked_by_the_name_that_it_has_there(place: MemoryPlace, prefix: str, name: str) -> None:
     lost = LostBytes(place, prefix)
 
@@ -36,7 +38,7 @@ async def test_a_place_is_asked_by_the_name_that_it_has_there(place: MemoryPlace
 @pytest.mark.parametrize("name", ["team/app", "mirrored/team/app", "mirror"])
 async def test_what_does_not_lie_below_the_prefix_is_not_there(place: MemoryPlace, name: str) -> None:
     with pytest.raises(NameUnknown):
-        await LostBytes(place, "mirror").manifest(RepositoryName(name), _MANIFEST)
+        await LostBytes(place, "mirror/").manifest(RepositoryName(name), _MANIFEST)
 
 
 @pytest.mark.parametrize("failure", [RateLimited("too many requests"), UpstreamDenied("log in")])
