@@ -20,7 +20,11 @@ from storage_backends.s3_options import S3Options
 
 WRITE = "cargohold-write"
 """The metadata by which a conditional writer knows its own object again."""
-_CONFLICTS = 8
+_MET = frozenset({"ConditionalRequestConflict", "ExistingObjectIsDirectory"})
+"""What servers answer (409) where calls have met, and one of them has to come again: two changes of an object; and on
+versitygw a write and a deletion, which takes the directory that the write has just made.
+"""
+_MEETINGS = 8
 _DELETE_AT_ONCE = 1000
 Answer = dict[str, Any]
 
@@ -84,9 +88,8 @@ class Bucket:
                 self._check(key, condition)
                 return self._put(key, data, metadata)
         mark = uuid.uuid4().hex
-        arguments = {"Body": data, "Metadata": {**(metadata or {}), WRITE: mark}, **condition}
         try:
-            return etag_of(self._until_decided("put_object", key, {**self.options.write_arguments, **arguments}))
+            return self._put(key, data, {**(metadata or {}), WRITE: mark}, **condition)
         except VersionMismatch:
             # the answer to our first attempt may have been lost: then what is in the way is what we wrote
             etag = self._version_written(key, mark)
@@ -101,10 +104,8 @@ class Bucket:
                 with self._alone:
                     self._check(key, condition)
                     self.call("delete_object", key)
-            elif condition:
-                self._until_decided("delete_object", key, condition)
             else:
-                self.call("delete_object", key)
+                self.call("delete_object", key, **condition)
         except NotFound:
             return
 
@@ -140,8 +141,8 @@ class Bucket:
         """An object as the source of a copy."""
         return {"Bucket": self.options.bucket, "Key": self.options.prefix + key}
 
-    def _put(self, key: str, data: bytes | bytearray, metadata: Mapping[str, str] | None) -> str:
-        return etag_of(self.write("put_object", key, Body=data, Metadata=dict(metadata or {})))
+    def _put(self, key: str, data: bytes | bytearray, metadata: Mapping[str, str] | None, **condition: str) -> str:
+        return etag_of(self.write("put_object", key, Body=data, Metadata=dict(metadata or {}), **condition))
 
     def _check(self, key: str, condition: Mapping[str, str]) -> None:
         """Look whether a condition holds, where this process is the only writer. Raises `VersionMismatch`."""
@@ -152,17 +153,6 @@ class Bucket:
         if found != condition.get("IfMatch", ""):
             raise VersionMismatch(key) if found else NotFound(key)
 
-    def _until_decided(self, operation: str, key: str, arguments: Mapping[str, object]) -> Answer:
-        """A conditional write; S3 answers 409 if it meets another one at the same moment, and asks to come again."""
-        for attempt in range(_CONFLICTS):
-            try:
-                return self._raw(operation, key, Key=self.options.prefix + key, **arguments)
-            except Exception as error:
-                if code_of(error) != "ConditionalRequestConflict" or attempt == _CONFLICTS - 1:
-                    raise self._translated(error, operation, key) from error
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # not for secrets
-        raise AssertionError
-
     def _version_written(self, key: str, mark: str) -> str | None:
         try:
             found = self.head(key)
@@ -171,12 +161,16 @@ class Bucket:
         return etag_of(found) if found["Metadata"].get(WRITE) == mark else None
 
     def _send(self, operation: str, key: str, **arguments: object) -> Answer:
-        try:
-            return self._raw(operation, key, **arguments)
-        except Exception as error:
-            raise self._translated(error, operation, key) from error
+        for attempt in range(_MEETINGS):
+            try:
+                return self._raw(operation, **arguments)
+            except Exception as error:
+                if code_of(error) not in _MET or attempt == _MEETINGS - 1:
+                    raise self._translated(error, operation, key) from error
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # not for secrets
+        raise AssertionError
 
-    def _raw(self, operation: str, key: str, **arguments: object) -> Answer:
+    def _raw(self, operation: str, **arguments: object) -> Answer:
         answer: Answer = getattr(self._client, operation)(Bucket=self.options.bucket, **arguments)
         return answer
 

@@ -137,9 +137,13 @@ async def test_a_conditional_write_whose_answer_is_lost_has_still_won(backend: S
     assert (await backend.get("k")).data == b"second"
 
 
-async def test_writers_that_meet_are_asked_to_come_again(backend: S3Backend, proxy: Proxy) -> None:
-    proxy.break_("PutObject", Answer(409, "ConditionalRequestConflict"), times=3)
-    await backend.put("k", b"first", if_absent=True)
+@pytest.mark.parametrize("code", ["ConditionalRequestConflict", "ExistingObjectIsDirectory"])
+@pytest.mark.parametrize("if_absent", [True, False])
+async def test_writers_that_meet_are_asked_to_come_again(
+    backend: S3Backend, proxy: Proxy, code: str, *, if_absent: bool
+) -> None:
+    proxy.break_("PutObject", Answer(409, code), times=3)
+    await backend.put("k", b"first", if_absent=if_absent)
     assert (await backend.get("k")).data == b"first"
 
     proxy.break_("DeleteObject", Answer(409, "ConditionalRequestConflict"), times=3)
@@ -460,10 +464,10 @@ class TestProbe:
         bucket = Bucket(options)
         send = bucket._raw
 
-        def careless(operation: str, key: str, **arguments: object) -> object:
+        def careless(operation: str, **arguments: object) -> object:
             if ignored != "delete" or operation == "delete_object":
                 arguments.pop("IfMatch" if ignored == "delete" else ignored, None)
-            return send(operation, key, **arguments)
+            return send(operation, **arguments)
 
         monkeypatch.setattr(bucket, "_raw", careless)
         with pytest.raises(Misconfigured, match=remedy):
