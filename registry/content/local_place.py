@@ -71,7 +71,7 @@ class LocalPlace:
                 yield _referrer(entry)
             after = page.last
 
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
+    async def has_manifest(self, name: RepositoryName, digest: Digest, subject: Digest | None = None) -> bool:
         """See `Target`. One whose bytes have rotted is not there: it is to be brought again."""
         try:
             await self._registry.get_manifest(name, digest, is_pull=False)

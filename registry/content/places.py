@@ -64,8 +64,8 @@ class Source(Protocol):
 class Target(Protocol):
     """A place that can be written. What it has acknowledged is there."""
 
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
-        """True if the repository has the manifest."""
+    async def has_manifest(self, name: RepositoryName, digest: Digest, subject: Digest | None = None) -> bool:
+        """True if the repository has the manifest; of one with a `subject`, if it can be found as its referrer, too."""
         ...
 
     async def has_blob(self, name: RepositoryName, digest: Digest) -> bool:

@@ -78,9 +78,9 @@ class _Arriving:
         self._mount = mount
         self._visible = visible
 
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
+    async def has_manifest(self, name: RepositoryName, digest: Digest, subject: Digest | None = None) -> bool:
         """See `Target`."""
-        return await self._target.has_manifest(name, digest)
+        return await self._target.has_manifest(name, digest, subject)
 
     async def has_blob(self, name: RepositoryName, digest: Digest) -> bool:
         """See `Target`. Raises `BlobUnknown` if it cannot come from anywhere."""

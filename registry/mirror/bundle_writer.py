@@ -77,7 +77,7 @@ class BundleWriter:
             case ImageFailed():
                 self._drop()
 
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
+    async def has_manifest(self, name: RepositoryName, digest: Digest, subject: Digest | None = None) -> bool:
         """See `Target`: always False, for each repository lists its own."""
         return False
 

@@ -135,7 +135,7 @@ class Copying:
         children = chosen(stored.data, manifest.manifests, self._options.platforms)
         await self._blobs(walk, [*manifest.blobs, *(child for child in children if not _is_manifest(child))])
         await self._children(walk, [child for child in children if _is_manifest(child)], depth + 1)
-        await self._put(walk, stored)
+        await self._put(walk, stored, manifest.subject)
         if self._options.referrers:
             await self._referrers(walk, stored.digest, depth + 1)
 
@@ -159,9 +159,9 @@ class Copying:
             raise ContentCorrupt(f"the source gave a manifest with the digest {found} for {wanted} of {name}")
         return stored
 
-    async def _put(self, walk: _Walk, stored: StoredManifest) -> None:
+    async def _put(self, walk: _Walk, stored: StoredManifest, subject: Descriptor | None) -> None:
         how: How = "there"
-        if not await self._target.has_manifest(walk.image.target, stored.digest):
+        if not await self._target.has_manifest(walk.image.target, stored.digest, subject.digest if subject else None):
             how = "copied"
             if not self._options.dry_run:
                 await self._target.put_manifest(walk.image.target, stored)

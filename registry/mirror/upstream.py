@@ -139,10 +139,11 @@ class Upstream:
         async for referrer in self._referrers.of(there, subject, _pull(there)):
             yield referrer
 
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
+    async def has_manifest(self, name: RepositoryName, digest: Digest, subject: Digest | None = None) -> bool:
         """See `Target`."""
         there = self.endpoint.repository(name)
-        return await self._has(self._manifest_url(there, digest), _push(there), f"manifest {digest}")
+        is_there = await self._has(self._manifest_url(there, digest), _push(there), f"manifest {digest}")
+        return is_there and (subject is None or await self._referrers.has(there, subject, digest, _pull(there)))
 
     async def has_blob(self, name: RepositoryName, digest: Digest) -> bool:
         """See `Target`."""

@@ -17,7 +17,7 @@ from registry.mirror.upstream_http import UpstreamHttp
 
 PAGE = 1000
 _MAX_PAGES = 10_000
-_MAX_PAGE_BYTES = 16 * 1024 * 1024
+MOST_PAGE_BYTES = 16 * 1024 * 1024
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[a-z-]+\s*=\s*(?:"[^"]*"|[^\s",;]+))*)')
 _NEXT = re.compile(r';\s*rel\s*=\s*(?:"next"|next)(?:\s*;|\s*$)')
 
@@ -26,7 +26,7 @@ async def pages(http: UpstreamHttp, url: httpx.URL, scope: Scope, what: str) -> 
     """The JSON objects of all pages; `what` is asked for. Raises `NotListed` for 404."""
     seen = {url}
     while True:
-        answer = await http.call("GET", url, scope, limit=_MAX_PAGE_BYTES)
+        answer = await http.call("GET", url, scope, limit=MOST_PAGE_BYTES)
         if answer.status == 404:
             raise NotListed
         if answer.status != 200:

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import httpx
+
 from registry.content import mediatypes, strict_json
 from registry.content.descriptors import parse_annotations, parse_descriptor
 from registry.content.digest import Digest
@@ -18,7 +20,7 @@ from registry.content.places import Referrer
 from registry.mirror.errors import UpstreamMisbehaved, UpstreamRefused
 from registry.mirror.upstream_auth import Scope
 from registry.mirror.upstream_http import UpstreamHttp
-from registry.mirror.upstream_pages import NotListed, pages
+from registry.mirror.upstream_pages import MOST_PAGE_BYTES, NotListed, pages
 
 Get = Callable[[RepositoryName, Reference], Awaitable[StoredManifest]]
 Put = Callable[[RepositoryName, Tag, StoredManifest], Awaitable[object]]
@@ -39,9 +41,8 @@ class UpstreamReferrers:
 
     async def of(self, name: RepositoryName, subject: Digest, scope: Scope) -> AsyncIterator[Referrer]:
         """What refers to a manifest, which need not be there."""
-        url = self.http.url(f"/v2/{name}/referrers/{subject}")
         try:
-            async for page in pages(self.http, url, scope, f"referrers of {subject}"):
+            async for page in pages(self.http, self._url(name, subject), scope, f"referrers of {subject}"):
                 for entry in _entries(page, self.http.endpoint.host):
                     yield _referrer(entry, self.http.endpoint.host)
         except (NotListed, UpstreamRefused):
@@ -51,6 +52,15 @@ class UpstreamReferrers:
                 return
             for entry in entries:
                 yield _referrer(entry, self.http.endpoint.host)
+
+    async def has(self, name: RepositoryName, subject: Digest, digest: Digest, scope: Scope) -> bool:
+        """True if a manifest that is there can be found as a referrer of its subject: whoever pushed it may have been
+        stopped before it was entered into the tag schema. A registry with the API has entered it itself.
+        """
+        answer = await self.http.call("GET", self._url(name, subject), scope, limit=MOST_PAGE_BYTES)
+        if answer.status == 200:
+            return True
+        return any(entry.get("digest") == str(digest) for entry in await self._tagged(name, subject))
 
     async def enter(self, name: RepositoryName, manifest: StoredManifest) -> None:
         """Add a manifest with a subject to the tag schema: its registry did not say that it has done so itself."""
@@ -75,6 +85,9 @@ class UpstreamReferrers:
             data = strict_json.dumps(document)
             index = StoredManifest(Digest.of(data), mediatypes.OCI_INDEX, data)
             await self.put(name, referrers_tag(subject), index)
+
+    def _url(self, name: RepositoryName, subject: Digest) -> httpx.URL:
+        return self.http.url(f"/v2/{name}/referrers/{subject}")
 
     async def _tagged(self, name: RepositoryName, subject: Digest) -> list[Mapping[str, object]]:
         try:

@@ -18,7 +18,7 @@ from registry.mirror.upstream import Upstream
 from registry.mirror.upstream_options import UpstreamOptions
 from tests.clients.registry_view import RegistryView
 from tests.guarded import PASSWORDS, Guarded
-from tests.images import OCI_MANIFEST, Image, Index, artifact, index, random_image, write_oci_layout
+from tests.images import OCI_INDEX, OCI_MANIFEST, Image, Index, artifact, index, random_image, write_oci_layout
 from tests.live_server import LiveServer, cargohold_command, live_server
 from tests.mirror.places import push
 from tests.mirror.scripted import Asked, Says, scripted
@@ -310,3 +310,27 @@ def test_a_server_synchronises_by_itself(old: RegistryView, tmp_path: Path) -> N
         view = RegistryView(server.address)
         assert view.manifest("m/auto/app", "v1").data == image.manifest.data, server.tail()
         view.close()
+
+
+def test_a_signature_that_was_pushed_and_not_entered_into_the_tag_schema_is_entered_by_the_next_run(
+    cargohold: Cargohold, old: RegistryView, ours: LiveServer
+) -> None:
+    value = random_image(71)
+    signature = artifact(b"signature", "application/vnd.test", subject=value.manifest)
+    digest = value.manifest.digest.replace(":", "-")
+    _put(ours.address, "signed/app", value, "v1")
+    _put(ours.address, "signed/app", signature)
+    to = ("signed/app", "--root", ours.root, "--to", f"{old.address}/entered")
+    _sync(cargohold, *to)
+    accept = {"Accept": OCI_INDEX}
+    entered = old.http.get(f"/v2/entered/signed/app/manifests/{digest}", headers=accept).json()["manifests"]
+    empty = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    old.http.put(
+        f"/v2/entered/signed/app/manifests/{digest}", content=json.dumps(empty), headers={"Content-Type": OCI_INDEX}
+    )
+
+    _sync(cargohold, *to)
+
+    found = old.http.get(f"/v2/entered/signed/app/manifests/{digest}", headers=accept).json()
+    assert found["manifests"] == entered
+    assert [entry["digest"] for entry in entered] == [signature.manifest.digest]

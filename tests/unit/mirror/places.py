@@ -88,7 +88,7 @@ class MemoryPlace:
             if manifest.subject is not None and manifest.subject.digest == subject:
                 yield Referrer(stored.media_type, stored.digest, len(stored.data), manifest.artifact_type)
 
-    async def has_manifest(self, name: RepositoryName, digest: Digest) -> bool:
+    async def has_manifest(self, name: RepositoryName, digest: Digest, subject: Digest | None = None) -> bool:
         return name in self.held and digest in self.held[name].manifests
 
     async def has_blob(self, name: RepositoryName, digest: Digest) -> bool:
