@@ -168,6 +168,9 @@ class Collection:
             async for count in leftovers.tag_history(self._options.tag_history, self._now - self._options.grace):
                 self.collected.removed_history += count
                 yield
+        async for count in leftovers.gone_tags(self._now - self._options.grace):
+            self.collected.removed_history += count
+            yield
         async for count in leftovers.trash(self._now - self._options.grace):
             self.collected.removed_trash += count
             yield

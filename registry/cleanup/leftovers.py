@@ -4,11 +4,14 @@ undone any more, what is kept of empty repositories.
 Nobody ever relies on any of it, so it goes without the collector's protocol.
 """
 
+import functools
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 
 from registry.content import keyspace, paging, walk
-from registry.content.side_by_side import batches
+from registry.content.side_by_side import batches, side_by_side
 from storage_backends.base import ObjectInfo, StorageBackend
+from storage_backends.errors import VersionMismatch
 
 
 class Leftovers:
@@ -43,6 +46,17 @@ class Leftovers:
         async for name in walk.names(self._backend, keyspace.REPOSITORIES):
             async for tag in walk.children(self._backend, keyspace.tags(name)):
                 yield await self._forget_history(name, tag, kept, since)
+
+    async def gone_tags(self, since: float) -> AsyncIterator[int]:
+        """Forget what tags have named that are gone, as killed deletions leave it; how much, some at a time. What is
+        younger than `since` stays, as does what a tag can be given back by: its manifest is there.
+        """
+        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
+            async for tags in batches(self._backend, walk.children(self._backend, keyspace.tags(name)), 64):
+                keys = [keyspace.tag_current(name, tag) for tag in tags]
+                there = await side_by_side(self._backend, functools.partial(walk.is_there, self._backend), keys)
+                gone = [tag for tag, is_there in zip(tags, there, strict=True) if not is_there]
+                yield sum([await self._forget_gone(name, tag, since) for tag in gone])
 
     async def trash(self, since: float) -> AsyncIterator[int]:
         """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many, some
@@ -84,6 +98,21 @@ class Leftovers:
         old = [info.key for info in found[kept:] if info.modified < since]
         await self._delete(old)
         return len(old)
+
+    async def _forget_gone(self, name: str, tag: str, since: float) -> int:
+        index, forgotten = keyspace.tag_indexes(name, tag), 0
+        async for entry in walk.by_digest(self._backend, index, "/link"):
+            info = await walk.stat_if_there(self._backend, entry.key)
+            if entry.digest is None or info is None or info.modified >= since:
+                continue
+            if await walk.is_there(self._backend, keyspace.revision_link(name, entry.digest)):
+                continue
+            forgotten += 1
+            if not self._dry_run:
+                with suppress(VersionMismatch):  # somebody tags it at this moment
+                    await self._backend.delete(entry.key, if_match=info.version, durable=False)
+        await self._backend.forget_empty(f"{keyspace.tags(name)}{tag}/", dry_run=self._dry_run)
+        return forgotten
 
     async def _old(self, prefix: str, since: float) -> AsyncIterator[int]:
         """Remove what nobody has written since then; how much, some at a time."""
