@@ -115,6 +115,8 @@ class UploadSessions:
 
     async def take_up(self, session: Session) -> int:
         """Open a session that is known beforehand, or find it as it was left; bytes that it holds."""
+        # others may have cancelled it and begun it again since this process has seen it
+        self._hashers.pop(session.key, None)
         with suppress(AlreadyExists):
             await self._backend.create_upload(session.key)
         return await self.offset(session)

@@ -20,6 +20,7 @@ from registry.content.errors import (
 from registry.content.leases import Leases
 from registry.content.names import RepositoryName
 from registry.content.upload_sessions import ChunkRange, Session, UploadSessions
+from storage_backends.errors import NotFound
 from storage_backends.memory import MemoryBackend
 from tests.unit.content.pouring import HeldUp, Poured
 
@@ -420,3 +421,21 @@ async def test_more_sessions_than_hashes_are_kept_all_finish(
         await uploads.finish(session, digest, Poured())
         assert await _blob(backend, name, digest) == session.id.encode()
     assert len(uploads._hashers) == 0
+
+
+async def test_a_session_that_is_taken_up_is_not_what_this_process_has_seen_of_an_earlier_one(
+    backend: MemoryBackend, uploads: UploadSessions, name: RepositoryName
+) -> None:
+    """One that has the same name each time may have been cancelled and begun again by another process since."""
+    session, other = Session.fetching(name, _DIGEST), UploadSessions(backend, Leases(backend, 3600))
+    await uploads.take_up(session)
+    await uploads.append(session, Poured(_DATA[:10]))
+    await other.cancel(session)
+    await other.take_up(session)
+    await other.append(session, Poured(b"the slow  "))
+
+    assert await uploads.take_up(session) == 10
+    with pytest.raises(DigestInvalid):
+        await uploads.finish(session, _DIGEST, Poured(_DATA[10:]))
+    with pytest.raises(NotFound):
+        await backend.get(keyspace.blob(_DIGEST))
