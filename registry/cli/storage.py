@@ -106,7 +106,10 @@ def _settings_of(place: str) -> "Settings":
         bucket, _, prefix = place.removeprefix("s3://").partition("/")
         if not bucket:
             raise Failure(f"{place} names no bucket: write s3://BUCKET/PREFIX", MISUSED)
-        return Settings(storage=StorageSettings(s3=S3Settings(bucket=bucket, prefix=prefix.strip("/"))))
+        try:
+            return Settings(storage=StorageSettings(s3=S3Settings(bucket=bucket, prefix=prefix.strip("/"))))
+        except ValueError as error:
+            raise Failure(f"{place}: write single slashes between names: s3://BUCKET/PREFIX", MISUSED) from error
     if place.endswith((".yml", ".yaml")):
         return load_settings(Path(place), {})
     return Settings(storage=StorageSettings(root=Path(place).absolute()))

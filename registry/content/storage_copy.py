@@ -116,7 +116,11 @@ class StorageCopy:
             yield keys
         async for keys in pages(self._source, keyspace.OWN):
             yield [key for key in keys if not key.startswith(_NOT_COPIED) and "/_pushed/" not in key]
-        for stage in (_is_other, _is_history, _is_tag):
+        async for keys in pages(self._source, keyspace.REPOSITORIES):
+            # in these pages, too, the layers of a repository come before its manifests
+            yield [key for key in keys if _is_layer(key)]
+            yield [key for key in keys if _is_other(key) and not _is_layer(key)]
+        for stage in (_is_history, _is_tag):
             async for keys in pages(self._source, keyspace.REPOSITORIES):
                 yield [key for key in keys if stage(key)]
 
@@ -199,6 +203,10 @@ def _is_history(key: str) -> bool:
 
 def _is_tag(key: str) -> bool:
     return "/_manifests/tags/" in key and key.endswith("/current/link")
+
+
+def _is_layer(key: str) -> bool:
+    return "/_layers/" in key
 
 
 def _is_other(key: str) -> bool:

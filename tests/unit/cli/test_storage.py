@@ -83,6 +83,7 @@ def test_damage_is_named_and_ends_with_1(cargohold: Cargohold, source: Path, tmp
         (("{tmp}/nothing", "{tmp}/to"), "is not there"),
         (("{tmp}", "{tmp}/to"), "holds no registry"),
         (("{from}", "s3://"), "names no bucket"),
+        (("{from}", "s3://bucket/a//b"), "single slashes"),
         (("{from}", "{tmp}/none.yml"), "none.yml"),
     ],
 )

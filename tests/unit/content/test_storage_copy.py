@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,22 @@ async def test_what_is_needed_comes_before_what_needs_it(source: MemoryBackend) 
     assert sorted(found, key=kinds.index) == found
     assert target.order[-1] == _TAG
     assert target.order.count(record) == 2, "before its link and after it"
+
+
+async def test_a_manifest_is_not_shown_while_a_layer_of_it_is_on_its_way(source: MemoryBackend) -> None:
+    class SlowWithLayers(MemoryBackend):
+        async def put(self, key: str, data: bytes, **how: Any) -> None:
+            if "/_layers/" in key:
+                for _ in range(100):
+                    await asyncio.sleep(0)
+            elif "/revisions/" in key:
+                assert layer in (await self.list("")).entries
+            await super().put(key, data, **how)
+
+    layer = keyspace.layer_link(_NAME, _DIGEST)
+    target = SlowWithLayers()
+    await StorageCopy(source, target, jobs=8).run()
+    assert await _contents(target) == _OBJECTS
 
 
 @pytest.mark.parametrize("room", range(10))
