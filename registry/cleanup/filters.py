@@ -48,10 +48,12 @@ class Filters:
         """True if it asks for an image with these tags: for each of them, for they all go."""
         return not self.tags or (bool(tags) and all(any(one.fits(tag) for one in self.tags) for tag in tags))
 
-    def takes_labels(self, labels: Set[tuple[str, str]]) -> bool:
-        """True if it asks for an image with these labels."""
-        return all(has_label(labels, label) for label in self.labels) and not any(
-            has_label(labels, label) for label in self.not_labels
+    def takes_labels(self, labels: Set[tuple[str, str]] | None) -> bool:
+        """True if it asks for an image with these labels; never if nobody knows them."""
+        return (
+            labels is not None
+            and all(has_label(labels, label) for label in self.labels)
+            and not any(has_label(labels, label) for label in self.not_labels)
         )
 
 

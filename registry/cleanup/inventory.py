@@ -16,7 +16,7 @@ from registry.cleanup.mark import references
 from registry.content import keyspace, push_times, walk
 from registry.content.digest import Digest
 from registry.content.errors import ManifestInvalid
-from registry.content.image_config import LARGEST, ImageConfig, parse_image_config
+from registry.content.image_config import LARGEST, parse_image_config
 from registry.content.manifest_store import media_type_of
 from registry.content.manifests import Manifest, own_words, parse_manifest
 from registry.content.names import is_tag, referrers_tag
@@ -209,29 +209,39 @@ async def in_steps(
     return found
 
 
-async def labels(backend: StorageBackend, found: Inventory, image: Image) -> frozenset[Label]:
-    """The labels of an image's config and the annotations of its manifest; of an index also those of its children."""
+async def labels(backend: StorageBackend, found: Inventory, image: Image) -> frozenset[Label] | None:
+    """The labels of an image's config and the annotations of its manifest; of an index also those of its children. None
+    if nobody knows, for a config is missing or damaged.
+    """
     gathered: set[Label] = set()
     for digest in found.parts(image.digest):
-        gathered |= await _own_labels(backend, digest)
+        own = await _own_labels(backend, digest)
+        if own is None:
+            return None
+        gathered |= own
     return frozenset(gathered)
 
 
-async def _own_labels(backend: StorageBackend, digest: Digest) -> set[Label]:
+async def _own_labels(backend: StorageBackend, digest: Digest) -> set[Label] | None:
     data = await _bytes(backend, keyspace.blob(digest))
     manifest = _parsed(data, own_words(data).media_type) if data is not None else None
     if manifest is None:
         return set()
-    config = await _config(backend, manifest.config.digest) if manifest.config is not None else None
-    return {*manifest.annotations.items(), *(config.labels.items() if config is not None else ())}
+    said = await _labels_of_config(backend, manifest.config.digest) if manifest.config is not None else {}
+    return {*manifest.annotations.items(), *said.items()} if said is not None else None
 
 
-async def _config(backend: StorageBackend, digest: Digest) -> ImageConfig | None:
-    """What a config says; None if it is not there, or says nothing: that of an artifact may be anything."""
+async def _labels_of_config(backend: StorageBackend, digest: Digest) -> Mapping[str, str] | None:
+    """None if it is not there, or damaged. One of an artifact may be anything, and says nothing then."""
     key = keyspace.blob(digest)
     there = await walk.stat_if_there(backend, key)
-    found = await walk.get_if_there(backend, key) if there is not None and there.size <= LARGEST else None
-    return parse_image_config(found.data) if found is not None else None
+    if there is not None and there.size > LARGEST:
+        return {}
+    data = await _bytes(backend, key)
+    if data is None or Digest.of(data, digest.algorithm) != digest:
+        return None
+    config = parse_image_config(data)
+    return config.labels if config is not None else {}
 
 
 async def _tags(backend: StorageBackend, name: str, step: Step) -> AsyncIterator[tuple[str, Digest]]:

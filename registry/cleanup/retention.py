@@ -28,7 +28,8 @@ class Candidate:
     pushed: float
     arrived: float
     pulled: float = 0.0
-    labels: frozenset[tuple[str, str]] = frozenset()
+    labels: frozenset[tuple[str, str]] | None = frozenset()
+    """None if nobody knows them."""
     signed: bool = False
     immutable: bool = False
 
@@ -66,7 +67,7 @@ class Keep:
             and (self.order != "semver" or version_of(candidate.tag) is not None)
             and (self.pulled_within is None or candidate.pulled >= now - self.pulled_within)
             and (self.pushed_within is None or candidate.pushed >= now - self.pushed_within)
-            and all(has_label(candidate.labels, label) for label in self.labels)
+            and (candidate.labels is None or all(has_label(candidate.labels, label) for label in self.labels))
             and (not self.signed or candidate.signed)
         )
 

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from registry.cleanup.filters import parse_filters
 from registry.cleanup.image_removal import Removed
+from registry.cleanup.prune import Prune
 from registry.cleanup.restore import Restorer, choose
 from registry.cleanup.retaining import Retaining
 from registry.cleanup.retention import Decision, Expire, Keep, Policy
+from registry.content import keyspace
+from registry.content.digest import Digest
 from registry.content.immutable_tags import Covers, nothing
 from registry.content.names import Tag
 from registry.content.repository import Registry, Rules
@@ -151,6 +155,27 @@ async def test_pulls_keep_an_image_and_for_want_of_a_record_everything_stays(
     await retain(backend, rules)
     assert await tags(backend) == {"pulled"}
     assert len(await manifests(backend)) == 2
+
+
+@pytest.mark.parametrize("damaged", [None, b"{"], ids=["quarantined", "rotten"])
+async def test_what_labels_an_image_has_whose_config_is_damaged_nobody_knows(
+    backend: MemoryBackend, registry: Registry, clock: Clock, damaged: bytes | None
+) -> None:
+    labelled = json.dumps({"config": {"Labels": {"keep": "true"}}}).encode()
+    kept = await push(registry, "v1", b"one", config=labelled)
+    await push(registry, "v2", b"two")
+    key = keyspace.blob(Digest.of(labelled))
+    await (backend.delete(key) if damaged is None else backend.put(key, damaged))
+    clock.pass_days(20)
+
+    await retain(backend, policy(keep=[Keep(labels=[("keep", "true")])]))
+
+    assert await manifests(backend) == {kept}
+    for text in ("label!=keep", "label=keep", "label!=keep=false"):
+        chooser = Prune(backend, parse_filters([text, "until=1h"], clock.time), nothing, -1, every=True)
+        await registry.pulls.write()
+        clock.pass_days(1)
+        assert gone(await remove(backend, chooser)) == set(), text
 
 
 async def test_labels_of_platforms_keep_their_index(backend: MemoryBackend, registry: Registry, clock: Clock) -> None:
