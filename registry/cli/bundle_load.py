@@ -77,21 +77,22 @@ async def _load(
 
     tally = Tally()
     async with shown(line_of(tally, len(images)), quiet=quiet):
-        into = (opened.place, _mount(opened, options))
+        into = (opened.place, _mount(opened, bundle, options))
         return await load_bundle(bundle, images, into, options, tally.take)
 
 
-def _mount(opened: Opened, options: "Options") -> "Mount":
+def _mount(opened: Opened, bundle: "Bundle", options: "Options") -> "Mount":
     """How blobs of other repositories are used."""
     from registry.content.digest import Digest  # noqa: PLC0415  # start-up time
     from registry.content.local_place import LocalPlace  # noqa: PLC0415
     from registry.content.names import RepositoryName  # noqa: PLC0415
+    from registry.mirror.bundle_load import MountFromAnywhere  # noqa: PLC0415
 
     place = opened.place
+    if not isinstance(place, LocalPlace):
+        return MountFromAnywhere(place, bundle, loaded=not options.dry_run)
 
     async def mount(name: RepositoryName, digest: Digest) -> bool:
-        if not isinstance(place, LocalPlace):
-            return False  # a registry elsewhere says nothing of repositories that are not named
         return await (place.has_anywhere(digest) if options.dry_run else place.mount_from_anywhere(name, digest))
 
     return mount

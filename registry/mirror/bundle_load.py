@@ -7,15 +7,18 @@ nor the place has is left out and named, and does not stop the others.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
 
 from registry.content.digest import Digest
 from registry.content.errors import BlobUnknown, DigestInvalid, SizeInvalid
 from registry.content.manifest_store import StoredManifest
 from registry.content.names import RepositoryName, Tag
-from registry.content.places import Target
+from registry.content.places import Source, Target
 from registry.mirror.archive import ArchiveInvalid
 from registry.mirror.bundle_reader import Bundle, contents
 from registry.mirror.copy import Copying, Options, each
+from registry.mirror.errors import MirrorError, UpstreamDenied
 from registry.mirror.layout_files import blob_name
 from registry.mirror.progress import Report, Tally, Wanted
 
@@ -66,6 +69,45 @@ async def load(
     tally.images_done = after.images_done
     tally.manifests_copied = after.manifests_copied
     return tally
+
+
+class Elsewhere(Source, Target, Protocol):
+    """A registry elsewhere that a bundle is loaded into."""
+
+
+class MountFromAnywhere:
+    """A `Mount` for blobs that a bundle leaves out, at a registry elsewhere: of its repositories one is looked for that
+    has the blob. Where it is not to be `loaded`, that one has it is enough.
+    """
+
+    def __init__(self, registry: Elsewhere, bundle: Bundle, *, loaded: bool = True) -> None:
+        self._registry = registry
+        self._files = bundle.files
+        self._loaded = loaded
+        self._listing = asyncio.Lock()
+        self._names: list[RepositoryName] | None = None
+
+    async def __call__(self, name: RepositoryName, digest: Digest) -> bool:
+        """See `Mount`."""
+        if self._files.blob_size(digest) is not None:
+            return False
+        for other in await self._repositories():
+            if other != name and await self._has(other, digest):
+                return not self._loaded or await self._registry.mount(name, digest, other)
+        return False
+
+    async def _repositories(self) -> Sequence[RepositoryName]:
+        async with self._listing:
+            if self._names is None:
+                with suppress(MirrorError):  # then the bundle is made again, from what can be listed
+                    self._names = [name async for name in self._registry.repositories()]
+            return self._names or ()
+
+    async def _has(self, name: RepositoryName, digest: Digest) -> bool:
+        try:
+            return await self._registry.has_blob(name, digest)
+        except UpstreamDenied:
+            return False  # listed, and closed to us
 
 
 class _Arriving:
