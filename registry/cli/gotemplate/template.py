@@ -10,6 +10,7 @@ from registry.cli.gotemplate.nodes import Call, Group, If, Literal, Loop, Node, 
 from registry.cli.gotemplate.parser import Parser
 from registry.cli.gotemplate.values import Record, is_list, printed, truth
 
+_DECIDES = {"and": False, "or": True}
 _LEAVE_NAMES = ("json", "join", "split", "title", "lower", "upper", "pad", "truncate", "slice")
 
 
@@ -114,7 +115,7 @@ class Template:
         if not isinstance(first, Call):
             return self._operand(first, scope)
         function = self.functions[first.name]
-        arguments = (*(self._operand(operand, scope) for operand in rest), *piped)
+        arguments = self._arguments(first.name, rest, scope, piped)
         try:
             signature(function).bind(*arguments)
         except TypeError as error:
@@ -125,6 +126,17 @@ class Template:
             return function(*arguments)
         except CallFailed as error:
             raise TemplateFailed(str(error), self.text, first.at) from error
+
+    def _arguments(
+        self, name: str, operands: Sequence[Operand], scope: _Scope, piped: Sequence[object]
+    ) -> Sequence[object]:
+        """Of `and` and `or` those behind the one that decides are not asked for, as in Go."""
+        found: list[object] = []
+        for operand in operands:
+            found.append(self._operand(operand, scope))
+            if name in _DECIDES and truth(found[-1]) is _DECIDES[name]:
+                return found
+        return [*found, *piped]
 
     def _operand(self, operand: Operand, scope: _Scope) -> object:
         if isinstance(operand, Literal):

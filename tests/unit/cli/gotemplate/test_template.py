@@ -51,6 +51,8 @@ IMAGE = Record(
         ("{{if .Config.Cmd}}a{{else if eq .Tag `1`}}b{{else}}c{{end}}", "b"),
         ("{{if and .Tag (not .Config.Cmd)}}a{{end}}{{or .Config.Cmd .Tag}}", "a1"),
         ("{{if and (ge .Size 1234) (lt .Size 2000) (ne .Tag `2`)}}fits{{end}}", "fits"),
+        ("{{if and (gt (len .RepoDigests) 5) (index .RepoDigests 5)}}a{{else}}b{{end}}", "b"),
+        ("{{or .Tag (index .RepoDigests 5)}} {{and .Tag .Size | and 1}} {{0 | or .Tag}}", "1 1234 1"),
         ("{{$n := .Size}}{{if gt $n 5}}{{$n = 7}}{{end}}{{$n}}", "7"),
         ('{{join .RepoDigests ", "}}', "x@y, z"),
         ("{{lower `ABC`}}{{upper `abc`}} {{title `one two`}}", "abcABC One Two"),
