@@ -52,7 +52,7 @@ class BlobDownload:
         if response.status_code == 206:
             self._skip, self.size = 0, self._ranged(response)
         elif response.status_code == 200:  # also where ranges are not known: what we have already is passed over
-            self._skip, self.size = self._position, await self._announced(response)
+            self._skip, self.size = self._position, await self._announced(response, url)
         else:
             raise refused(await whole(response), self._http.endpoint.host, f"blob {self._digest}")
 
@@ -114,11 +114,13 @@ class BlobDownload:
             raise UpstreamMisbehaved(f"{self._http.endpoint.host} sends another range of {self._digest} than was asked")
         return int(match[3])
 
-    async def _announced(self, response: httpx.Response) -> int:
-        """The size of the whole; of an answer in chunks it is asked for."""
+    async def _announced(self, response: httpx.Response, url: httpx.URL) -> int:
+        """The size of the whole; of an answer in chunks it is asked for, where the blob is: the URL that it came from may
+        be signed for one GET.
+        """
         length = response.headers.get("Content-Length")
         if length is None:
-            head = await self._http.call("HEAD", response.request.url, self._scope)
+            head = await self._http.call("HEAD", url, self._scope)
             length = head.headers.get("Content-Length")
         if length is None or not (length.isascii() and length.isdigit()):
             raise UpstreamMisbehaved(f"{self._http.endpoint.host} does not say how long blob {self._digest} is")

@@ -25,13 +25,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Says:
-    """An answer; with `cut` the connection ends after so many bytes of the body, with `drip` each takes so long."""
+    """An answer; with `cut` the connection ends after so many bytes of the body, with `drip` each takes so long. One that
+    is not `sized` has no `Content-Length`: it ends with its last chunk, or, if it is not `chunked`, with the connection.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     drip: float = 0.0
+    sized: bool = True
+    chunked: bool = False
 
 
 Script = Callable[[Asked], Says]
@@ -66,22 +70,27 @@ def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scri
                 asked.append(request)
                 says = script(request)
             self.send_response(says.status)
-            if "Content-Length" not in says.headers:
+            if says.chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+            elif says.sized and "Content-Length" not in says.headers:
                 self.send_header("Content-Length", str(len(says.body)))
             for name, value in says.headers.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
                 self.pour(says)
-            if says.cut is not None:
+            if says.cut is not None or not (says.sized or says.chunked):
                 self.close_connection = True
 
         def pour(self, says: Says) -> None:
             step = 1 if says.drip else max(1, len(says.body))
             with suppress(ConnectionError):  # who asked need not wait for the end
                 for start in range(0, len(says.body[: says.cut]), step):
-                    self.wfile.write(says.body[: says.cut][start : start + step])
+                    block = says.body[: says.cut][start : start + step]
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if says.chunked else block)
                     time.sleep(says.drip)
+                if says.chunked and says.cut is None:
+                    self.wfile.write(b"0\r\n\r\n")
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # http.server's names
 

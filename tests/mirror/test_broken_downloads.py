@@ -40,6 +40,25 @@ async def test_a_download_that_is_cut_goes_on_from_where_it_was() -> None:
     assert 0 < starts[1] < starts[2]
 
 
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_blob_whose_size_its_answer_does_not_say_is_asked_for_it_and_goes_on_where_it_ended(
+    *, chunked: bool
+) -> None:
+    """Also where the answer comes from a URL that may only be fetched, as those of S3 that are signed for GET."""
+    cuts = [1_000_000]
+
+    def script(asked: Asked) -> Says:
+        if asked.path == "/signed":
+            part = _part(_from(asked), cuts.pop() if cuts else None)
+            return replace(part, sized=False, chunked=chunked) if asked.method == "GET" else Says(403)
+        return Says(body=DATA) if asked.method == "HEAD" else Says(307, headers={"Location": "/signed"})
+
+    with scripted(script) as registry:
+        async with upstream_at(registry) as upstream:
+            assert await read(upstream) == DATA
+    assert len(registry.paths("HEAD")) == 1
+
+
 async def test_a_download_that_never_ends_is_given_up_although_it_is_never_silent() -> None:
     with scripted(lambda asked: Says(200, DATA, drip=0.05)) as registry:
         options = UpstreamOptions(Endpoint.parse(registry.address), patience=replace(PATIENCE, trickle=0.2))
