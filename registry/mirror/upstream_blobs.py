@@ -115,8 +115,8 @@ class BlobDownload:
         return int(match[3])
 
     async def _announced(self, response: httpx.Response, url: httpx.URL) -> int:
-        """The size of the whole; of an answer in chunks it is asked for, where the blob is: the URL that it came from may
-        be signed for one GET.
+        """The size of the whole; of an answer in chunks it is asked for at `url`: where the registry has sent us from
+        there may be signed for one GET.
         """
         length = response.headers.get("Content-Length")
         if length is None:

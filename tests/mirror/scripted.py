@@ -25,8 +25,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Says:
-    """An answer; with `cut` the connection ends after so many bytes of the body, with `drip` each takes so long. One that
-    is not `sized` has no `Content-Length`: it ends with its last chunk, or, if it is not `chunked`, with the connection.
+    """An answer; with `cut` the connection ends after so many bytes of the body, with `drip` each takes so long. It has
+    no `Content-Length` if it is not `sized`, and ends with its last chunk then, or else with the connection.
     """
 
     status: int = 200
@@ -36,6 +36,18 @@ class Says:
     drip: float = 0.0
     sized: bool = True
     chunked: bool = False
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """All header fields."""
+        if self.chunked:
+            return {"Transfer-Encoding": "chunked", **self.headers}
+        return {"Content-Length": str(len(self.body)), **self.headers} if self.sized else self.headers
+
+    @property
+    def is_last(self) -> bool:
+        """True if the connection ends with it."""
+        return self.cut is not None or not (self.sized or self.chunked)
 
 
 Script = Callable[[Asked], Says]
@@ -70,16 +82,12 @@ def scripted(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scri
                 asked.append(request)
                 says = script(request)
             self.send_response(says.status)
-            if says.chunked:
-                self.send_header("Transfer-Encoding", "chunked")
-            elif says.sized and "Content-Length" not in says.headers:
-                self.send_header("Content-Length", str(len(says.body)))
-            for name, value in says.headers.items():
+            for name, value in says.fields.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
                 self.pour(says)
-            if says.cut is not None or not (says.sized or says.chunked):
+            if says.is_last:
                 self.close_connection = True
 
         def pour(self, says: Says) -> None:
