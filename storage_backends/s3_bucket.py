@@ -216,8 +216,8 @@ def _client(options: S3Options, endpoint: str | None) -> Any:
             retries={"mode": "standard", "total_max_attempts": options.attempts},
             connect_timeout=options.connect_timeout,
             read_timeout=options.read_timeout,
-            # as many as calls can run at once: of the pool, and of the parts on their way
-            max_pool_connections=options.concurrency + options.sizes.in_flight,
+            # as many as calls can run at once: of the backend's two pools, and of the parts on their way
+            max_pool_connections=2 * options.concurrency + options.sizes.in_flight,
             request_checksum_calculation=options.checksums,
             response_checksum_validation="when_required",  # whoever pulls compares digests
             tcp_keepalive=True,

@@ -129,3 +129,26 @@ async def test_nobody_waits_for_the_commits_of_others(options: S3Options, proxy:
     finally:
         go_on.set()
     await asyncio.gather(*commits)
+
+
+async def test_connections_stay_open_also_when_everything_is_under_way_at_once(
+    options: S3Options, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = PartSizes(part=5 * _MIB, in_flight=1)
+    backend = S3Backend(dataclasses.replace(options, read_timeout=30, concurrency=1, sizes=sizes))
+    together = threading.Barrier(3, timeout=10)
+    await backend.put("read", b"bytes")
+
+    def meet() -> None:
+        together.wait()
+
+    async def upload(key: str, size: int) -> None:
+        async with backend.new_upload(key) as upload:
+            await asyncio.to_thread(upload.write, memoryview(bytes(size)))
+            await upload.commit(key)
+
+    for operation, key in (("GetObject", "read"), ("PutObject", "small"), ("UploadPart", "large")):
+        proxy.break_(operation, Before(meet), part=key)
+    await asyncio.gather(backend.get("read"), upload("small", 1), upload("large", 5 * _MIB))
+
+    assert "pool is full" not in caplog.text
