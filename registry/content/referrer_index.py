@@ -21,7 +21,7 @@ from registry.content.manifests import Manifest, parse_manifest
 from registry.content.names import RepositoryName, referrers_tag
 from registry.content.side_by_side import batches, side_by_side
 from registry.content.tag_store import TagStore
-from registry.content.walk import by_digest, is_there
+from registry.content.walk import by_digest, is_there, parsed
 from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
@@ -131,7 +131,8 @@ class ReferrerIndex:
                     if str(tagged[0]) != entry:
                         yield tagged[0]
                     tagged.pop(0)
-                yield Digest.parse(entry)
+                if (digest := parsed(entry)) is not None:
+                    yield digest
             if not listing.more:
                 break
             after = listing.entries[-1]

@@ -378,3 +378,16 @@ async def test_a_rebuild_enters_what_the_pushes_had_entered(backend: MemoryBacke
 
     entries = (await backend.list("cargohold/")).entries
     assert {key: json.loads((await backend.get(key)).data or b"null") for key in entries} == before
+
+
+@pytest.mark.parametrize("stray", [".nfs0000001", "sha256:short", "lost+found/x"])
+async def test_what_strays_among_the_entries_is_no_referrer(tmp_path: Path, name: RepositoryName, stray: str) -> None:
+    backend = FilesystemBackend(tmp_path)
+    expected = [str(await _push(backend, name, _referrer(number))) for number in range(2)]
+    place = tmp_path / keyspace.referrers(name, _SUBJECT) / stray
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+
+    page = await _index(backend).page(name, _SUBJECT, None, "", _ALL)
+
+    assert [entry["digest"] for entry in page.descriptors] == sorted(expected)
