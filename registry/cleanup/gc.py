@@ -164,11 +164,7 @@ class Collection:
         async for count in leftovers.sessions(self._options.upload_lifetime):
             self.collected.removed_sessions += count
             yield
-        if self._options.tag_history is not None:
-            async for count in leftovers.tag_history(self._options.tag_history, self._now - self._options.grace):
-                self.collected.removed_history += count
-                yield
-        async for count in leftovers.gone_tags(self._now - self._options.grace):
+        async for count in leftovers.tag_history(self._options.tag_history, self._now - self._options.grace):
             self.collected.removed_history += count
             yield
         async for count in leftovers.trash(self._now - self._options.grace):

@@ -4,12 +4,12 @@ undone any more, what is kept of empty repositories.
 Nobody ever relies on any of it, so it goes without the collector's protocol.
 """
 
-import functools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 
 from registry.content import keyspace, paging, walk
-from registry.content.side_by_side import batches, side_by_side
+from registry.content.digest import Digest
+from registry.content.side_by_side import batches
 from storage_backends.base import ObjectInfo, StorageBackend
 from storage_backends.errors import VersionMismatch
 
@@ -39,24 +39,21 @@ class Leftovers:
                     await self._delete(keys)
             yield removed
 
-    async def tag_history(self, kept: int, since: float) -> AsyncIterator[int]:
-        """Forget what tags have named before, but the newest `kept` and what is younger than `since`; how much, tag by
-        tag. What a tag names now is no history.
-        """
-        async for name in walk.names(self._backend, keyspace.REPOSITORIES):
-            async for tag in walk.children(self._backend, keyspace.tags(name)):
-                yield await self._forget_history(name, tag, kept, since)
+    async def tag_history(self, kept: int | None, since: float) -> AsyncIterator[int]:
+        """Forget what tags have named before; how much, tag by tag. What is younger than `since` stays.
 
-    async def gone_tags(self, since: float) -> AsyncIterator[int]:
-        """Forget what tags have named that are gone, as killed deletions leave it; how much, some at a time. What is
-        younger than `since` stays, as does what a tag can be given back by: its manifest is there.
+        Of a tag that is there the newest `kept` stay (None: all), and what it names now is no history. Of one that is
+        gone, as killed pushes and deletions leave it, that stays by which it can be given back: its manifest is there.
         """
         async for name in walk.names(self._backend, keyspace.REPOSITORIES):
-            async for tags in batches(self._backend, walk.children(self._backend, keyspace.tags(name)), 64):
-                keys = [keyspace.tag_current(name, tag) for tag in tags]
-                there = await side_by_side(self._backend, functools.partial(walk.is_there, self._backend), keys)
-                gone = [tag for tag, is_there in zip(tags, there, strict=True) if not is_there]
-                yield sum([await self._forget_gone(name, tag, since) for tag in gone])
+            async for tag, keys in self._by_tag(name):
+                history = _history(keys, keyspace.tag_indexes(name, tag))
+                if keyspace.tag_current(name, tag) not in keys:
+                    yield await self._forget_gone(name, history, since)
+                elif kept is not None and len(history) > kept + 1:
+                    yield await self._forget_history(name, tag, history, kept, since)
+                else:
+                    yield 0
 
     async def trash(self, since: float) -> AsyncIterator[int]:
         """Forget deletions of before `since` (seconds since the epoch), which cannot be undone any more; how many, some
@@ -85,33 +82,42 @@ class Leftovers:
                 await self._delete([keyspace.referrers_complete(name)])
             yield
 
-    async def _forget_history(self, name: str, tag: str, kept: int, since: float) -> int:
-        index = keyspace.tag_indexes(name, tag)
-        entries = [entry async for entry in walk.by_digest(self._backend, index, "/link")]
-        if len(entries) <= kept + 1:
-            return 0
+    async def _by_tag(self, name: str) -> AsyncIterator[tuple[str, list[str]]]:
+        """All keys of each tag: a listing of them all costs less than one for each tag."""
+        prefix, tag = keyspace.tags(name), ""
+        found: list[str] = []
+        async for key in paging.keys(self._backend, prefix):
+            owner = key.removeprefix(prefix).partition("/")[0]
+            if owner != tag and found:
+                yield tag, found
+                found = []
+            tag = owner
+            found.append(key)
+        if found:
+            yield tag, found
+
+    async def _forget_history(self, name: str, tag: str, history: Mapping[str, Digest], kept: int, since: float) -> int:
         current = await walk.get_if_there(self._backend, keyspace.tag_current(name, tag))
         if current is None or walk.parsed(current.data.decode("ascii", "replace")) is None:
             return 0  # no tag, or a broken one: what it has named is what it can be repaired from
-        past = [entry.key for entry in entries if str(entry.digest).encode() != current.data]
+        past = [key for key, digest in history.items() if str(digest).encode() != current.data]
         found = sorted(await self._infos(past), key=lambda info: info.modified, reverse=True)
         old = [info.key for info in found[kept:] if info.modified < since]
         await self._delete(old)
         return len(old)
 
-    async def _forget_gone(self, name: str, tag: str, since: float) -> int:
-        index, forgotten = keyspace.tag_indexes(name, tag), 0
-        async for entry in walk.by_digest(self._backend, index, "/link"):
-            info = await walk.stat_if_there(self._backend, entry.key)
-            if entry.digest is None or info is None or info.modified >= since:
+    async def _forget_gone(self, name: str, history: Mapping[str, Digest], since: float) -> int:
+        forgotten = 0
+        for key, digest in history.items():
+            info = await walk.stat_if_there(self._backend, key)
+            if info is None or info.modified >= since:
                 continue
-            if await walk.is_there(self._backend, keyspace.revision_link(name, entry.digest)):
+            if await walk.is_there(self._backend, keyspace.revision_link(name, digest)):
                 continue
             forgotten += 1
             if not self._dry_run:
                 with suppress(VersionMismatch):  # somebody tags it at this moment
-                    await self._backend.delete(entry.key, if_match=info.version, durable=False)
-        await self._backend.forget_empty(f"{keyspace.tags(name)}{tag}/", dry_run=self._dry_run)
+                    await self._backend.delete(key, if_match=info.version, durable=False)
         return forgotten
 
     async def _old(self, prefix: str, since: float) -> AsyncIterator[int]:
@@ -128,3 +134,9 @@ class Leftovers:
     async def _delete(self, keys: list[str]) -> None:
         if keys and not self._dry_run:
             await self._backend.delete_many(keys, durable=False)
+
+
+def _history(keys: Iterable[str], index: str) -> dict[str, Digest]:
+    """Those of a tag's keys that say what it has ever named, `<index><alg>/<hex>/link`, and what that is."""
+    named = {key: walk.parsed(key.removeprefix(index).removesuffix("/link").replace("/", ":")) for key in keys}
+    return {key: digest for key, digest in named.items() if digest is not None}
