@@ -3,6 +3,7 @@
 All scalars are read as the text that stands there: `1.10` is a tag, not a number.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,17 @@ from config.upstreams import UpstreamSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+
+_GO = re.compile(r"\[:(\^?[a-z]+):\]|\\.", re.DOTALL)
+_CLASSES = {
+    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
+    "word": r"\w", "punct": r"!-/:-@\[-`{-~", "^digit": r"\D", "^word": r"\W",
+    r"\z": r"\Z",
+}  # fmt: skip
+"""What means the same here: classes of what may stand in a tag, and the end."""
+_OPERATORS = re.compile(r"~>|=>|=<")
+_AS_OURS = {"~>": "~", "=>": ">=", "=<": "<="}
 
 
 def _none_is_empty(kind: type) -> BeforeValidator:
@@ -77,9 +89,14 @@ def _chosen(said: _Host) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, tags in said.images.items():
         yield name, {"tags": list(tags)}
     for name, expression in said.images_by_tag_regex.items():
-        yield name, {"tags": [f"/{expression}/"]}
+        yield name, {"tags": [f"/{_as_ours(expression)}/"]}
     for name, versions in said.images_by_semver.items():
-        yield name, {"semver": versions}
+        yield name, {"semver": _OPERATORS.sub(lambda match: _AS_OURS[match[0]], versions)}
+
+
+def _as_ours(expression: str) -> str:
+    """An expression of Go, whose words for characters and for the end of a text are others than ours."""
+    return _GO.sub(lambda match: _CLASSES.get(match[1] or match[0], match[0]), expression)
 
 
 def _upstream(host: str, said: _Host) -> UpstreamSettings:

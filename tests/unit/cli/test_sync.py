@@ -11,6 +11,7 @@ from config.settings import Settings
 from config.upstreams import UpstreamSettings
 from registry.cli.failure import Failure
 from registry.cli.sync_sources import Choice, copy_of, gather
+from registry.name_patterns import NamePattern
 from tests.images import random_image, write_oci_layout
 from tests.unit.cli.conftest import Cargohold
 
@@ -76,6 +77,37 @@ def test_a_file_of_skopeo_gives_copies_and_registries(tmp_path: Path) -> None:
     assert (quay.username, quay.verify_tls, quay.ca_file) == ("john", False, Path("/certs"))
     assert hub == known
     assert "secret" not in repr(quay)
+
+
+@pytest.mark.parametrize(
+    ("expression", "fits", "fits_not"),
+    [
+        ("^[[:digit:]]+[.][[:digit:]]$", "12.3", "v1.2"),
+        ("^[[:alpha:]_][[:^digit:]]+$", "_rc", "_1"),
+        (r"^v[0-9]\z", "v1", "v12"),
+        ("[[:punct:]]x", "1-x", "1x"),
+    ],
+)
+def test_expressions_of_skopeo_mean_what_they_mean_there(
+    tmp_path: Path, expression: str, fits: str, fits_not: str
+) -> None:
+    (tmp_path / "sync.yml").write_text(f"x.io: {{images-by-tag-regex: {{a: '{expression}'}}}}")
+
+    _, [copy] = gather(Settings(), (), tmp_path / "sync.yml", Choice())
+
+    pattern = NamePattern.parse(copy.tags[0])
+    assert (pattern.fits(fits), pattern.fits(fits_not)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("versions", "ours"), [("~> 1.2", "~ 1.2"), ("=>1.2, =<2", ">=1.2, <=2"), (">=1 <2", ">=1 <2")]
+)
+def test_ranges_of_skopeo_mean_what_they_mean_there(tmp_path: Path, versions: str, ours: str) -> None:
+    (tmp_path / "sync.yml").write_text(f"x.io: {{images-by-semver: {{a: '{versions}'}}}}")
+
+    _, [copy] = gather(Settings(), (), tmp_path / "sync.yml", Choice())
+
+    assert copy.semver == ours
 
 
 @pytest.mark.parametrize(
