@@ -5,7 +5,6 @@ user and a revoked token count at once and not when the token ends.
 """
 
 import base64
-import binascii
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -144,7 +143,7 @@ def read_basic(value: str) -> tuple[str, str]:
     """Name and password of Basic credentials (RFC 7617). Raises `Unauthenticated`."""
     try:
         text = base64.b64decode(value.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no Base64, no UTF-8, or not even ASCII
         raise Unauthenticated("the user name and password cannot be read: send them as Base64 of UTF-8") from error
     name, colon, password = text.partition(":")
     if not colon:

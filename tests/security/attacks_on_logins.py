@@ -48,6 +48,7 @@ HEADERS = [
             "Digest username=alice",
             "Negotiate abc",
             "Basic !!!!",
+            "Basic YTpi\xff",
             "Basic " + base64.b64encode(b"alice").decode(),
             "Basic " + base64.b64encode(b"\xff\xfe:x").decode(),
             "Basic " + base64.b64encode(b":").decode(),

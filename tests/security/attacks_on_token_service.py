@@ -16,6 +16,7 @@ from tests.security.attack import (
     grants,
     hides,
     nobody,
+    sent,
     with_password,
     with_token,
 )
@@ -83,6 +84,14 @@ TOKEN_SERVICE = [
         401,
         ("UNAUTHORIZED",),
         check=challenges("Basic"),
+    ),
+    Attack(
+        "token service: what is no Base64 is no credential",
+        "GET",
+        "/auth/token",
+        sent("Basic YTpi\xff"),
+        401,
+        ("UNAUTHORIZED",),
     ),
     Attack(
         "token service: a bearer token is no credential",

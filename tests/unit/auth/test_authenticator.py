@@ -405,7 +405,7 @@ async def test_a_caller_is_recalled_for_a_second(world: World) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "!!!", base64.b64encode(b"nocolon").decode(), base64.b64encode(b"\xff:\xff").decode(), "YTpi\n\nYTpi", "a:b"],
+    ["", "!!!", base64.b64encode(b"nocolon").decode(), base64.b64encode(b"\xff:\xff").decode(), "YTpi\n\nYTpi", "a:b", "YTpi\xff"],
 )
 async def test_basic_credentials_that_are_none_are_refused(world: World, value: str) -> None:
     with pytest.raises(Unauthenticated):
