@@ -46,11 +46,11 @@ class Caller:
         return self.policy.decide(self.identity, name)
 
     def may(self, action: Action, name: str) -> bool:
-        """True if the rules and their token allow it."""
+        """True if the rules and their token allow it; one of nobody limits nobody, who could come without it."""
         found = self._found.get(name)
         if found is None:
             found = self.policy.decide(self.identity, name)
-            if self.bearer is not None:
+            if self.bearer is not None and not self.is_anonymous:
                 found &= self.bearer.repositories.get(name, NONE)
             if len(self._found) < _REPOSITORIES_REMEMBERED:
                 self._found[name] = found

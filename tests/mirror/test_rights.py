@@ -49,6 +49,17 @@ def test_what_anybody_may_pull_needs_no_login_by_any_of_its_names(mirror: Guarde
         assert _get(mirror, path.format(f"blobs/{blob.digest}")).body == blob.data
 
 
+def test_what_anybody_may_pull_may_be_pulled_with_a_token_of_nobody_as_docker_does(mirror: Guarded) -> None:
+    granted = _get(mirror, "/auth/token?service=cargohold&scope=repository:team/app:pull")
+    nobody = {"Authorization": f"Bearer {granted.json['token']}"}
+
+    found = _get(mirror, "/v2/team/app/manifests/v1", nobody)
+    closed = _get(mirror, "/v2/closed/team/app/manifests/v1", nobody)
+
+    assert found.body == IMAGE.manifest.data
+    assert (closed.status, closed.codes) == (401, ["UNAUTHORIZED"])
+
+
 def test_what_is_closed_is_closed_by_any_of_its_names_and_nothing_is_asked_for_it(
     mirror: Guarded, proxy: CountingProxy
 ) -> None:

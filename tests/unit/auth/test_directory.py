@@ -38,6 +38,28 @@ async def test_a_user_is_known_by_the_name_that_the_directory_spells() -> None:
     assert [await sources.know(name) for name in ("alice", "ALICE", "bob")] == [True, False, False]
 
 
+async def test_what_is_left_of_a_user_is_not_whose_alias_the_name_has_become(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, ldap = MemoryBackend(), OneUser()
+    accounts = Accounts(backend, "auth/")
+    sources = Sources(LocalUsers({}, None, accounts), accounts, Directory(ldap, 0))
+    passwords = Passwords()
+    authenticator = Authenticator(sources, passwords, Throttle(), TokenUses(backend, "auth/"))
+    _, secret = await accounts.add_token("laptop", "alice", None, 0)
+    by_token = await authenticator.login("alice", secret.text, HERE)
+    by_password = await authenticator.login("alice", "secret", HERE)
+
+    async def successor(_: OneUser, name: str) -> LdapUser | None:
+        return LdapUser("bob", frozenset({"ops"})) if name in ("alice", "bob") else None
+
+    monkeypatch.setattr(OneUser, "find", successor)
+
+    for name in ("alice", "bob"):
+        with pytest.raises(Unauthenticated):
+            await authenticator.login(name, secret.text, HERE)
+    assert [await authenticator.confirm(one, thoroughly=True) for one in (by_token, by_password)] == [None, None]
+    passwords.close()
+
+
 async def test_an_answer_that_is_remembered_lets_in_whoever_is_at_home_and_no_guesser_from_elsewhere() -> None:
     backend, ldap = MemoryBackend(), OneUser()
     accounts = Accounts(backend, "auth/")
