@@ -40,8 +40,7 @@ class Sources:
         """True if there is a user of exactly this name. Raises `IdentityUnavailable`."""
         if await self.users.find(name) is not None:
             return True
-        found = None if self.directory is None else await self.directory.find(name)
-        return found is not None and found.name == name
+        return self.directory is not None and await self.directory.find(name) is not None
 
     def close(self) -> None:
         """Let go of what the sources hold."""

@@ -48,14 +48,17 @@ class Directory:
         return self._recall(self._name(b"check", name, password)) is not None
 
     async def find(self, name: str) -> LdapUser | None:
-        """The user with the groups of now. Raises `IdentityUnavailable`."""
+        """The user of exactly this name with the groups of now. Raises `IdentityUnavailable`.
+
+        Whom the directory finds by it under another name may be somebody else, such as who has it as an alias by now.
+        """
         key = self._name(b"find", name, "")
         found = self._recall(key)
         if found is None:
             found = await self._directory.find(name)
             if found is not None:
                 self._keep(key, found)
-        return found
+        return found if found is not None and found.name == name else None
 
     def close(self) -> None:
         """Let go of the directory."""
