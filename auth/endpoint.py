@@ -20,7 +20,7 @@ from auth.errors import AuthError, IdentityUnavailable, RequestInvalid, ScopeInv
 from auth.events import AuditEvent, Emit
 from auth.guard import read_basic
 from auth.identity import ANONYMOUS, Identity
-from auth.keys import SigningKeys
+from auth.keys import KEPT_SECONDS, SigningKeys
 from auth.secrets import without_secrets
 from auth.service import GrantedToken, TokenRequest, TokenService
 from storage_backends.errors import StorageError
@@ -104,7 +104,7 @@ class TokenEndpoint:
 
     async def jwks(self, _: Request) -> Response:
         """The public keys, for whoever verifies our tokens."""
-        return JSONResponse(await self._keys.jwks(), headers={"cache-control": "public, max-age=60"})
+        return JSONResponse(await self._keys.jwks(), headers={"cache-control": f"public, max-age={KEPT_SECONDS}"})
 
     async def _authenticate(self, form: Parameters, service: str, address: str) -> tuple[Identity, str]:
         """Who asks, and the id of the login that is resumed."""

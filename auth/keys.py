@@ -19,8 +19,10 @@ from auth.document import Document
 from storage_backends.base import StorageBackend
 
 ALGORITHM = "ES256"
-_PUBLISHED_SECONDS = 10.0
-"""Ten times as long as a process goes without looking at the document."""
+KEPT_SECONDS = 60
+"""For so long the public keys may be kept on the way to whoever asks for them."""
+_PUBLISHED_SECONDS = KEPT_SECONDS + 15.0
+"""A process has looked at the document by then, and who has asked in vain asks again after ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)

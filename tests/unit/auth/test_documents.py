@@ -11,7 +11,7 @@ from auth.accounts import Accounts
 from auth.bearer import Access, BearerMint, BearerOptions, BearerVerifier
 from auth.errors import AccountInvalid, Unauthenticated
 from auth.identity import ANONYMOUS, Credential, Identity, Kind
-from auth.keys import SigningKeys
+from auth.keys import KEPT_SECONDS, SigningKeys
 from auth.refresh_tokens import RefreshTokens
 from auth.secrets import Secret, Use
 from auth.shared_key import SharedKey
@@ -154,12 +154,23 @@ async def test_a_new_key_is_published_before_it_signs_and_the_old_one_verifies_a
 
     assert {entry["kid"] for entry in (await keys.jwks())["keys"]} == {old.id, new.id}
     assert (await keys.signer())[0] == old.id
-    clock.now += 11
+    clock.now += 76
     assert (await keys.signer())[0] == new.id
     assert await keys.verifier(old.id) is not None
     clock.now += 400
     assert await keys.verifier(old.id) is None
     assert [key.id for key in await keys.all()] == [new.id]
+
+
+async def test_a_new_key_signs_when_even_an_answer_that_was_kept_on_the_way_has_it(
+    backend: MemoryBackend, clock: Clock
+) -> None:
+    keys = SigningKeys(backend, "auth/", clock)
+    [old] = await keys.all()
+    await keys.rotate(400)
+
+    clock.now += KEPT_SECONDS + 10  # and whoever has asked just before that asks again only now
+    assert (await keys.signer())[0] == old.id
 
 
 async def test_public_keys_hold_nothing_private(backend: MemoryBackend) -> None:
