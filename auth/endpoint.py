@@ -104,7 +104,13 @@ class TokenEndpoint:
 
     async def jwks(self, _: Request) -> Response:
         """The public keys, for whoever verifies our tokens."""
-        return JSONResponse(await self._keys.jwks(), headers={"cache-control": f"public, max-age={KEPT_SECONDS}"})
+        try:
+            found = await self._keys.jwks()
+        except StorageError as error:
+            _log.error("the public keys cannot be read: %s", error)
+            body = {"errors": [{"code": "UNAVAILABLE", "message": "the keys cannot be read now; try again later"}]}
+            return JSONResponse(body, 503, {**_NO_STORE, "retry-after": str(IdentityUnavailable.retry_after)})
+        return JSONResponse(found, headers={"cache-control": f"public, max-age={KEPT_SECONDS}"})
 
     async def _authenticate(self, form: Parameters, service: str, address: str) -> tuple[Identity, str]:
         """Who asks, and the id of the login that is resumed."""
