@@ -2,11 +2,12 @@
 
 Whole lines only, at most `PIPE_BUF` bytes in one write: that is what the kernel keeps together when several workers
 write to one pipe. A reader that does not keep up holds the writer back, as with any program that writes to its output.
-Knows bytes; must not know what a line says.
+A disk that is full costs the lines of that while, and no others. Knows bytes; must not know what a line says.
 """
 
 import asyncio
 import atexit
+import errno
 import logging
 import os
 import select
@@ -25,6 +26,10 @@ class LineWriter:
         self._lines: list[bytes] = []
         self._flush_later: asyncio.TimerHandle | None = None
         self._closed = False
+        self._rest = b""
+        """Of a line that has been written in part."""
+        self._failing = False
+        self._lost = 0
         atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
@@ -36,19 +41,41 @@ class LineWriter:
             self._flush_later = asyncio.get_running_loop().call_later(_DELAY_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write what waits. If the other end is gone, say so once and drop all lines from then on."""
+        """Write what waits. Says once when that fails; if the other end is gone, no more lines are written."""
         if self._flush_later is not None:
             self._flush_later.cancel()
             self._flush_later = None
         lines, self._lines = self._lines, []
         if self._fd < 0:
             return
+        begun = bool(self._rest)
+        left = _pieces([self._rest, *lines] if begun else lines)
         try:
-            for piece in _pieces(lines):
-                _write(self._fd, piece)
+            while left:
+                written = _write(self._fd, left[0])
+                begun = not left[0].endswith(b"\n", 0, written)
+                left[0] = left[0][written:]
+                if not left[0]:
+                    del left[0]
         except OSError as error:
+            self._fail(error, b"".join(left), begun=begun)
+        else:
+            self._rest = b""
+            if lines and self._failing:
+                self._failing = False
+                _log.warning("the %s is written again; %d lines are lost", self._what, self._lost)
+                self._lost = 0
+
+    def _fail(self, error: OSError, left: bytes, *, begun: bool) -> None:
+        """Drop the lines that are `left`, but for the rest of one that has `begun`: that comes first the next time."""
+        end = left.index(b"\n") + 1 if begun else 0
+        self._rest = left[:end]
+        self._lost += left.count(b"\n", end)
+        if error.errno == errno.EPIPE:
             self._fd = -1
-            _log.warning("the %s cannot be written any more: %s", self._what, error.strerror)
+        if not self._failing:
+            self._failing = True
+            _log.warning("the %s cannot be written: %s", self._what, error.strerror)
 
     def close(self) -> None:
         """The loop will not run for much longer: from now on every line is written at once."""
@@ -69,9 +96,9 @@ def _pieces(lines: list[bytes]) -> list[bytes]:
     return pieces
 
 
-def _write(fd: int, piece: bytes) -> None:
-    while piece:
+def _write(fd: int, piece: bytes) -> int:
+    while True:
         try:
-            piece = piece[os.write(fd, piece) :]
+            return os.write(fd, piece)
         except BlockingIOError:  # whoever shares the terminal or pipe with us made it non-blocking
             select.select([], [fd], [])

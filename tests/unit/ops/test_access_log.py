@@ -1,11 +1,13 @@
 """One line for each request: right, on one line, without secrets, and cheap."""
 
 import asyncio
+import errno
 import json
 import os
 import re
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -282,6 +284,40 @@ def test_reader_that_goes_away_costs_the_log_and_not_the_server(caplog: pytest.L
     asyncio.run(scenario())
     os.close(writing)
     assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_disk_that_was_full_for_a_while_costs_only_the_lines_of_that_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    write, room = os.write, [100]
+    file = (tmp_path / "audit.log").open("ab", buffering=0)
+    lines = LineWriter(file.fileno(), "audit log")
+    lines.close()
+
+    def limited(fd: int, data: bytes) -> int:
+        if fd != file.fileno():
+            return write(fd, data)
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    async def scenario() -> None:
+        for letter, left in [(b"a", 100), (b"b", 30), (b"c", 0), (b"d", 10), (b"e", 1000), (b"f", 1000)]:
+            room[0] = left
+            lines.write(letter * 50 + b"\n")
+
+    monkeypatch.setattr(os, "write", limited)
+    asyncio.run(scenario())
+    monkeypatch.undo()
+    file.close()
+
+    written = (tmp_path / "audit.log").read_bytes().splitlines()
+    assert written == [letter * 50 for letter in (b"a", b"b", b"e", b"f")]
+    assert caplog.text.count("cannot be written") == 1
+    assert "2 lines are lost" in caplog.text
 
 
 def test_logging_costs_less_than_a_request_by_far() -> None:
