@@ -151,7 +151,7 @@ class Registry:
         What is needed to restore it is written down before anything goes. Tags go first then, so that a crash leaves an
         untagged manifest and no tag to nowhere; and once more afterwards, for a push may have tagged it in between. A
         tag that is moved meanwhile stays, as does all that a push of the same manifest has made after its link was
-        gone. See `_store` for the other side.
+        gone; and for an immutable tag the manifest comes back. See `_store` for the other side.
         """
         try:
             stored = await self._manifests.get(name, digest)
@@ -159,11 +159,17 @@ class Registry:
             stored = None  # what its subject was nobody can tell; listings leave the entry out
         await self._immutable.check_not_needed(name, digest)
         tags = await self._tags.naming(name, digest)
+        for tag in tags:
+            self._immutable.check_removable(name, tag)  # pushed since we have looked
         if stored is not None:
             await self._trash.keep(of_manifest(name, stored, tags))
         await self._remove_tags(name, digest, tags)
         await self._manifests.remove(name, digest)
         late = await self._tags.naming(name, digest)
+        for tag in late:
+            if stored is not None and self._immutable.has(name, tag) and not await self._manifests.has(name, digest):
+                await self._manifests.put(name, digest, stored.data, stored.media_type)
+                self._immutable.check_removable(name, tag)
         if stored is not None and late:
             await self._trash.keep(of_manifest(name, stored, late))
         await self._remove_tags(name, digest, late, unless_there=True)

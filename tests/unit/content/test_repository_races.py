@@ -6,7 +6,7 @@ import pytest
 
 from registry.content import keyspace, mediatypes
 from registry.content.digest import Digest
-from registry.content.errors import ManifestUnknown, NameUnknown
+from registry.content.errors import ManifestUnknown, NameUnknown, TagImmutable
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
@@ -74,6 +74,29 @@ async def test_a_push_in_the_middle_of_a_deletion_leaves_no_tag_to_nowhere(
     stop.go_on.set()
     await deletion
 
+    await _assert_consistent(stepping, name)
+
+
+@pytest.mark.parametrize(("verb", "part"), _DELETION[:2])
+async def test_an_immutable_tag_that_is_pushed_in_the_middle_of_a_deletion_stays(
+    stepping: SteppingBackend, name: RepositoryName, verb: str, part: str
+) -> None:
+    release = Tag("v1")
+    one, two = (Registry(stepping, Rules(), lambda _: release.__eq__) for _ in range(2))
+    await one.put_manifest(name, _LATEST, _DATA, None)
+    looked = stepping.stop_before("children", "tags/")
+
+    deletion = asyncio.create_task(one.delete_manifest(name, _DIGEST))
+    await looked.reached.wait()
+    stop = stepping.stop_before(verb, part)
+    looked.go_on.set()
+    await stop.reached.wait()
+    await two.put_manifest(name, release, _DATA, None)
+    stop.go_on.set()
+
+    with pytest.raises(TagImmutable):
+        await deletion
+    assert (await one.get_manifest(name, release)).data == _DATA
     await _assert_consistent(stepping, name)
 
 
