@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from storage_backends.base import StorageBackend
 
 app = typer.Typer(
-    help="Make and revoke access tokens. Running servers see a change within a second.",
+    help="Make and revoke access tokens. Running servers see a change within two seconds.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -132,7 +132,7 @@ def revoke(
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """End an access token or a login, with everything that was obtained with it, within a second."""
+    """End an access token or a login, with everything that was obtained with it, within two seconds."""
 
     async def work(settings: "Settings", backend: "StorageBackend") -> list[str]:
         return await _revoke(settings, backend, token, user, dry_run=dry_run)

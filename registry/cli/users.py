@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from storage_backends.base import StorageBackend
 
 app = typer.Typer(
-    help="Make and remove users. Running servers see a change within a second.",
+    help="Make and remove users. Running servers see a change within two seconds.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

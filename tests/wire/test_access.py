@@ -15,7 +15,7 @@ from tests.images import OCI_MANIFEST, random_image
 from tests.live_server import live_server
 
 NOTICED_SECONDS = 2.5
-"""What is promised: a changed file counts within a second, on every worker."""
+"""What is promised: a changed file counts within two seconds, on every worker."""
 SETTINGS = (
     AUTH
     + RULES
