@@ -20,6 +20,8 @@ from auth.errors import ScopeInvalid, Unauthenticated
 from auth.identity import Identity, Kind
 from auth.keys import ALGORITHM, SigningKeys
 
+LONGEST_REMEMBERED = 4096
+"""Longer tokens are looked at each time: a stranger may have thousands, and each takes up more than its length."""
 _REMEMBERED = 4096
 _LONGEST = 16 * 1024
 _REQUIRED = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "access", "cargohold"]
@@ -120,7 +122,8 @@ class BearerVerifier:
         known = self._verified.get(token)
         if known is None:
             known = await self._verify(token)
-            self._verified[token] = known
+            if len(token) <= LONGEST_REMEMBERED:
+                self._verified[token] = known
             if len(self._verified) > _REMEMBERED:
                 self._verified.popitem(last=False)
         elif await self._keys.verifier(known[1]) is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from auth.access import NONE, Action, Actions
 from auth.accounts import Accounts
 from auth.authenticator import Authenticator
-from auth.bearer import Bearer, BearerVerifier
+from auth.bearer import LONGEST_REMEMBERED, Bearer, BearerVerifier
 from auth.errors import AuthError, Unauthenticated
 from auth.identity import ANONYMOUS, Identity, Kind
 from auth.policy import Policy
@@ -121,6 +121,8 @@ class Guard:
         raise Unauthenticated("log in with a bearer token from the token service")
 
     def _remember(self, authorization: str, caller: Caller) -> None:
+        if len(authorization) > LONGEST_REMEMBERED:
+            return
         expires = caller.bearer.expires if caller.bearer is not None else 0.0
         self._callers[authorization] = (caller, min(self._clock() + _RECALLED_SECONDS, expires))
         self._callers.move_to_end(authorization)

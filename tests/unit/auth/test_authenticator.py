@@ -1,6 +1,7 @@
 """Names and passwords become identities, and identities end with what they came from."""
 
 import base64
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -403,9 +404,39 @@ async def test_a_caller_is_recalled_for_a_second(world: World) -> None:
     assert world.guard.recall(None) is None
 
 
+async def test_large_tokens_of_which_a_stranger_may_have_thousands_stay_in_nobodys_memory(world: World) -> None:
+    policy = Policy((Rule((Subject("anonymous"),), ("**",), frozenset({Action.PULL})),))
+    world.service = TokenService(
+        world.authenticator,
+        BearerMint(OPTIONS, SigningKeys(world.backend, "auth/")),
+        world.refresh,
+        PolicySource(policy),
+    )
+    scopes = [f"repository:{'a' * 190}{number}:pull" for number in range(40)]
+    headers = [(await bearer(world, ANONYMOUS, *scopes))[0] for _ in range(100)]
+    await world.guard.identify((await bearer(world, ANONYMOUS))[0], HERE)
+
+    tracemalloc.start()
+    for header in headers:
+        assert (await world.guard.identify(header, HERE)).bearer is not None
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(headers[0]) > 10_000
+    assert kept < 500_000
+
+
 @pytest.mark.parametrize(
     "value",
-    ["", "!!!", base64.b64encode(b"nocolon").decode(), base64.b64encode(b"\xff:\xff").decode(), "YTpi\n\nYTpi", "a:b", "YTpi\xff"],
+    [
+        "",
+        "!!!",
+        base64.b64encode(b"nocolon").decode(),
+        base64.b64encode(b"\xff:\xff").decode(),
+        "YTpi\n\nYTpi",
+        "a:b",
+        "YTpi\xff",
+    ],
 )
 async def test_basic_credentials_that_are_none_are_refused(world: World, value: str) -> None:
     with pytest.raises(Unauthenticated):
