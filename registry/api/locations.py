@@ -14,7 +14,7 @@ from registry.proxies import Proxies
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
-_PAIR = re.compile(r'\s*(proto|host)\s*=\s*"?([^";,]+)"?', re.IGNORECASE)
+_PAIR = re.compile(r'(proto|host)\s*=\s*"?([^";,]+)"?', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
