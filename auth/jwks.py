@@ -1,7 +1,7 @@
 """Public keys of somebody else, as a JWK set: read off the event loop, kept, and read again when one is missing.
 
 Knows where keys are and when to look again; must not know tokens. Whoever sends tokens with made-up key ids causes at
-most one fetch in ten seconds, and an issuer that is down for a while costs nothing as long as its keys are known.
+most one fetch in ten seconds, and an issuer that is down for a while holds nobody up as long as its keys are known.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ class JwksCache:
         self._tried = float("-inf")
         self._tried_version: tuple[int, ...] | None = None
         self._fetching: asyncio.Task[None] | None = None
+        self._failing = False  # then nobody waits whose key is known
 
     async def find(self, key_id: str | None, algorithm: str) -> VerificationKey | None:
         """The key to verify a signature with; without an id only if there is exactly one that fits.
@@ -56,9 +57,11 @@ class JwksCache:
         """
         found = self._find(key_id, algorithm)
         if found is None or not self._is_current():
-            await self._refresh()
-            found = self._find(key_id, algorithm)
-        if not self._keys or self._clock() - self._current > _USABLE_SECONDS:
+            fetching = self._refresh()
+            if fetching is not None and not (self._failing and found is not None and self._are_usable()):
+                await asyncio.shield(fetching)
+                found = self._find(key_id, algorithm)
+        if not self._are_usable():
             raise IdentityUnavailable("the keys of the token's issuer cannot be had now; try again later")
         return found
 
@@ -70,6 +73,9 @@ class JwksCache:
         fitting = [key for key in self._keys if key.fits(algorithm) and key_id in (None, key.id)]
         return fitting[0] if len(fitting) == 1 else None
 
+    def _are_usable(self) -> bool:
+        return bool(self._keys) and self._clock() - self._current <= _USABLE_SECONDS
+
     def _is_current(self) -> bool:
         """True if the source need not be asked: it was a moment ago, or is a file that has not changed."""
         if self._source.file:
@@ -79,15 +85,15 @@ class JwksCache:
             return False
         return self._clock() - self._current <= self._fresh
 
-    async def _refresh(self) -> None:
-        """Read the keys unless that was tried a moment ago; whoever comes meanwhile waits for the same reading."""
+    def _refresh(self) -> asyncio.Task[None] | None:
+        """Begin to read the keys unless that was tried a moment ago; whoever comes meanwhile gets the same reading."""
         if self._fetching is None:
             version = _version(self._source)
             if self._clock() - self._tried < _AGAIN_SECONDS and version == self._tried_version:
-                return
+                return None
             self._tried, self._tried_version = self._clock(), version
             self._fetching = asyncio.create_task(self._fetch(version))
-        await asyncio.shield(self._fetching)
+        return self._fetching
 
     async def _fetch(self, version: tuple[int, ...] | None) -> None:
         """Read the keys. `version` was taken before: a file that changes meanwhile is read once more."""
@@ -98,9 +104,11 @@ class JwksCache:
                 )
                 keys = await reading
         except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
+            self._failing = not self._source.file  # which takes no time to read
             _log.error("the keys of %s cannot be had: %s", self._source, error or type(error).__name__)
         else:
             self._keys, self._version, self._current = keys, version, self._clock()
+            self._failing = False
         finally:
             self._fetching = None
 

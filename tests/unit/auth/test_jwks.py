@@ -134,6 +134,28 @@ async def test_known_keys_outlive_an_issuer_that_is_down_for_a_day(issuer: OidcI
         assert await has(keys, issuer.key)
 
 
+async def test_an_issuer_that_goes_on_hanging_holds_nobody_up_whose_key_is_known(
+    issuer: OidcIssuer, clock: Clock
+) -> None:
+    async with caching(KeySource(url=issuer.url + JWKS), clock, timeout=0.1) as keys:
+        assert await has(keys, issuer.key)
+        issuer.hold()
+        clock.now += FRESH + 1
+        assert await has(keys, issuer.key)
+
+        keys._timeout = 60.0
+        clock.now += 11
+        async with asyncio.timeout(10):
+            assert await has(keys, issuer.key)
+        assert keys._fetching is not None
+        issuer.release()
+        await keys._fetching
+
+        old = issuer.rotate()
+        clock.now += FRESH + 1
+        assert not await has(keys, old)
+
+
 async def test_without_known_keys_an_issuer_that_is_down_is_an_outage_and_is_not_stormed(
     issuer: OidcIssuer, clock: Clock
 ) -> None:
