@@ -38,6 +38,10 @@ class Base(Protocol):
         """True if a repository has the manifest `digest` under the reference."""
         ...
 
+    def has_another(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
+        """True if a repository had another manifest under the reference, or none, as far as this goes back."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Several:
@@ -51,7 +55,13 @@ class Several:
 
     def has_image(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
         """See `Base`."""
-        return any(base.has_image(name, reference, digest) for base in self.bases)
+        return any(base.has_image(name, reference, digest) for base in self.bases) and not self.has_another(
+            name, reference, digest
+        )  # nobody can tell which of two bundles was loaded last: the image crosses again, without its layers
+
+    def has_another(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
+        """See `Base`."""
+        return any(base.has_another(name, reference, digest) for base in self.bases)
 
 
 class EarlierBundle:
@@ -59,7 +69,7 @@ class EarlierBundle:
 
     def __init__(self, manifest: BundleManifest, images: Iterable[Named]) -> None:
         self._blobs = manifest.blobs
-        self._images = {(one.name, one.reference, one.descriptor.digest) for one in images}
+        self._images = {(one.name, one.reference): one.descriptor.digest for one in images}
 
     def has(self, digest: Digest) -> bool:
         """See `Base`."""
@@ -67,7 +77,11 @@ class EarlierBundle:
 
     def has_image(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
         """See `Base`."""
-        return (name, reference, digest) in self._images
+        return self._images.get((name, reference)) == digest
+
+    def has_another(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
+        """See `Base`."""
+        return self._images.get((name, reference), digest) != digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,10 @@ class Inventory:
     def has_image(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
         """See `Base`."""
         return _mapped(image_hash(name, reference, digest), self.range) in self.members
+
+    def has_another(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
+        """See `Base`: it names all that was there."""
+        return not self.has_image(name, reference, digest)
 
 
 def content_hash(digest: Digest) -> int:

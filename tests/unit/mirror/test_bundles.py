@@ -16,7 +16,7 @@ from registry.content.digest import Digest
 from registry.content.errors import NameInvalid
 from registry.content.names import RepositoryName
 from registry.mirror.archive import ArchiveInvalid
-from registry.mirror.bundle_base import Base, EarlierBundle, dump_inventory, parse_inventory
+from registry.mirror.bundle_base import Base, EarlierBundle, Several, dump_inventory, parse_inventory
 from registry.mirror.bundle_create import Shape, begin
 from registry.mirror.bundle_inventory import InventoryTaker
 from registry.mirror.bundle_manifest import BundleManifest
@@ -220,6 +220,34 @@ def test_when_nothing_has_changed_the_bundle_is_empty_and_a_new_signature_alone_
     assert list(contents(open_bundle(tmp_path / "none.tar"))) == []
     assert (tmp_path / "none.tar").stat().st_size <= 5120
     assert target.at("mirror/team/app") == source.at("team/app")
+
+
+def test_a_tag_that_is_moved_back_crosses_again_though_an_earlier_bundle_has_brought_it(tmp_path: Path) -> None:
+    source, target = source_with(("team/app:1", AMD), ("team/app:2", ARM)), MemoryPlace()
+    bundles = [tmp_path / f"{number}.tar" for number in range(3)]
+    for path, value in zip(bundles, (AMD, ARM, AMD), strict=True):
+        source.add("team/app", value, "latest")
+        bases = [earlier(each) for each in bundles if each.exists()]
+        make(path, source, "team/app:latest", base=Several(bases) if bases else None)
+        load_into(target, path)
+
+    assert target.at("team/app").tags == {"latest": Digest.parse(AMD.manifest.digest)}
+    assert bundles[-1].stat().st_size < 10_000
+
+
+def test_a_tag_that_is_moved_back_crosses_again_though_a_bundle_before_the_inventory_has_brought_it(
+    tmp_path: Path,
+) -> None:
+    source, target = source_with(("team/app:latest", AMD)), MemoryPlace()
+    make(tmp_path / "first.tar", source, "team/app:latest")
+    load_into(target, tmp_path / "first.tar")
+    target.add("team/app", ARM, "latest")
+    base = Several([earlier(tmp_path / "first.tar"), inventory(target)[0]])
+
+    make(tmp_path / "b.tar", source, "team/app:latest", base=base)
+    load_into(target, tmp_path / "b.tar")
+
+    assert target.at("team/app").tags == {"latest": Digest.parse(AMD.manifest.digest)}
 
 
 def test_a_layer_that_the_other_side_has_in_any_repository_is_not_carried_again(tmp_path: Path) -> None:
