@@ -1,6 +1,7 @@
 """Platforms: which images of an index somebody wants. Knows what descriptors and configs say of it, and no place.
 
-Sources: image-spec, image-index.md; buildkit's attestation storage, for what an index says of itself.
+Sources: image-spec, image-index.md; containerd, platforms/database.go, for what means the same; buildkit's attestation
+storage, for what an index says of itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,19 @@ from registry.content.image_config import ImageConfig
 
 _ATTESTS = "vnd.docker.reference.digest"
 """The annotation in which a descriptor of attestations says for which image they are."""
+
+
+_ALIASES = {
+    "i386": ("386",),
+    "x86_64": ("amd64",),
+    "x86-64": ("amd64",),
+    "aarch64": ("arm64",),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+}
+"""What architectures are called elsewhere, with the variant that is meant."""
+_SILENT = {("arm64", "8"), ("arm64", "v8"), ("amd64", "v1")}
+"""Variants that need not be said."""
 
 
 class PlatformInvalid(ValueError):
@@ -34,12 +48,14 @@ class Platform:
         parts = text.split("/")
         if not 2 <= len(parts) <= 3 or not all(parts):
             raise PlatformInvalid(f"{text!r} is not a platform; one looks like linux/amd64 or linux/arm/v7")
-        return cls(*parts)
+        os, architecture, *variant = (part.lower() for part in parts)
+        return cls(os, *(_ALIASES.get(architecture, (architecture,))[: 1 if variant else 2]), *variant)
 
     def covers(self, other: "Platform") -> bool:
         """True if an image for `other` is one for this platform."""
-        same = (self.os, self.architecture) == (other.os, other.architecture)
-        return same and (not self.variant or _plain(self) == _plain(other))
+        architecture, variant = _normal(other)
+        same = (self.os, _normal(self)[0]) == (other.os, architecture)
+        return same and (not self.variant or _normal(self)[1] == variant)
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
@@ -106,6 +122,10 @@ def _attested(entry: Mapping[str, object]) -> str | None:
     return attested if isinstance(attested, str) else None
 
 
-def _plain(platform: Platform) -> str:
-    """The variant, as containerd normalises it: arm64 is v8 if nothing else is said."""
-    return "" if platform.architecture == "arm64" and platform.variant == "v8" else platform.variant
+def _normal(platform: Platform) -> tuple[str, str]:
+    """Architecture and variant as containerd normalises them: arm64 is v8 and arm v7 if nothing else is said."""
+    architecture, *aliased = _ALIASES.get(platform.architecture, (platform.architecture,))
+    variant = platform.variant or "".join(aliased)
+    if architecture == "arm" and (not variant or variant.isdigit()):
+        variant = f"v{variant or 7}"
+    return architecture, "" if (architecture, variant) in _SILENT else variant

@@ -23,6 +23,18 @@ def test_what_is_no_platform_is_refused_with_an_example(text: str) -> None:
         ("linux/arm64", "linux/arm64/v8", True),
         ("linux/arm64/v8", "linux/arm64", True),
         ("windows/amd64", "linux/amd64", False),
+        ("linux/arm/v7", "linux/arm", True),
+        ("linux/arm/7", "linux/arm/v7", True),
+        ("linux/arm/v6", "linux/arm", False),
+        ("linux/armhf", "linux/arm/v7", True),
+        ("linux/armhf", "linux/arm/v6", False),
+        ("linux/armel", "linux/arm/v6", True),
+        ("linux/aarch64", "linux/arm64/v8", True),
+        ("linux/x86_64", "linux/amd64", True),
+        ("Linux/amd64/v1", "linux/amd64", True),
+        ("linux/amd64", "linux/amd64/v3", True),
+        ("linux/amd64/v3", "linux/amd64", False),
+        ("linux/i386", "linux/386", True),
     ],
 )
 def test_a_platform_covers_its_variants_and_no_other(wanted: str, there: str, fits: bool) -> None:
