@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,7 @@ def test_the_files_are_those_of_docker_and_podman(tmp_path: Path) -> None:
     home = {"HOME": "/home/a", "XDG_RUNTIME_DIR": "/run/user/1"}
 
     assert login_files(home)[:2] == [Path("/home/a/.docker/config.json"), Path("/run/user/1/containers/auth.json")]
+    assert login_files({"HOME": "/home/a"})[1] == Path(f"/run/containers/{os.getuid()}/auth.json")
     assert login_files({**home, "DOCKER_CONFIG": "/etc/d"})[0] == Path("/etc/d/config.json")
     assert login_files({**home, "REGISTRY_AUTH_FILE": "/etc/a.json"}) == [Path("/etc/a.json")]
 
