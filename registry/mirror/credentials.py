@@ -156,8 +156,10 @@ def login_files(environment: Mapping[str, str] = os.environ, home: Path | None =
     if environment.get("REGISTRY_AUTH_FILE"):
         return [Path(environment["REGISTRY_AUTH_FILE"])]
     files = [docker / "config.json"]
-    runtime = environment.get("XDG_RUNTIME_DIR")  # services and `sudo` have none; podman writes elsewhere then
-    files.append(Path(runtime or "/run") / "containers" / ("auth.json" if runtime else f"{os.getuid()}/auth.json"))
+    if environment.get("XDG_RUNTIME_DIR"):
+        files.append(Path(environment["XDG_RUNTIME_DIR"]) / "containers" / "auth.json")
+    elif os.getuid() == 0:  # `sudo` and services have none; others than root may not look into /run/containers
+        files.append(Path("/run/containers/0/auth.json"))
     config = Path(environment["XDG_CONFIG_HOME"]) if environment.get("XDG_CONFIG_HOME") else home / ".config"
     return [*files, config / "containers" / "auth.json"]
 

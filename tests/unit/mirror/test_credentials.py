@@ -132,9 +132,17 @@ def test_the_files_are_those_of_docker_and_podman(tmp_path: Path) -> None:
     home = {"HOME": "/home/a", "XDG_RUNTIME_DIR": "/run/user/1"}
 
     assert login_files(home)[:2] == [Path("/home/a/.docker/config.json"), Path("/run/user/1/containers/auth.json")]
-    assert login_files({"HOME": "/home/a"})[1] == Path(f"/run/containers/{os.getuid()}/auth.json")
     assert login_files({**home, "DOCKER_CONFIG": "/etc/d"})[0] == Path("/etc/d/config.json")
     assert login_files({**home, "REGISTRY_AUTH_FILE": "/etc/a.json"}) == [Path("/etc/a.json")]
+
+
+@pytest.mark.parametrize(("user", "is_asked"), [(0, True), (1000, False)])
+def test_without_a_runtime_directory_root_has_its_logins_of_podman_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, user: int, *, is_asked: bool
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: user)
+
+    assert (Path("/run/containers/0/auth.json") in login_files({"HOME": "/home/a"})) is is_asked
 
 
 async def test_a_password_file_is_read_at_each_login(tmp_path: Path) -> None:
