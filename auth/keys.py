@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth.document import Document
+from auth.errors import AccountInvalid
 from storage_backends.base import StorageBackend
 
 ALGORITHM = "ES256"
@@ -57,12 +58,17 @@ class SigningKeys:
 
     async def all(self) -> Keys:
         """Every key that still verifies, the oldest first. The first call ever makes one."""
-        keys = await self._document.read()
-        if not keys:
+        found = await self.known()
+        if not found:
             first = _new_key(self._clock(), 0.0)
-            keys = await self._document.change(lambda found: found or (first,))
+            await self._document.change(lambda keys: keys or (first,))
+            found = await self.known()
+        return found
+
+    async def known(self) -> Keys:
+        """As `all`, and makes none."""
         now = self._clock()
-        return tuple(key for key in keys if key.verifies(now))
+        return tuple(key for key in await self._document.read() if key.verifies(now))
 
     async def signer(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
         """The key to sign with, by its id: the newest whose time has come."""
@@ -80,11 +86,19 @@ class SigningKeys:
         return None
 
     async def rotate(self, keep: float, *, at_once: bool = False) -> SigningKey:
-        """Add a key, and let the others end `keep` seconds after it begins to sign; or now, if they are not safe."""
+        """Add a key, and let the others end `keep` seconds after it begins to sign; or now, if they are not safe.
+
+        Raises `AccountInvalid` if there are none: this is not where those that shall end are.
+        """
         now = self._clock()
         new = _new_key(now, 0.0 if at_once else _PUBLISHED_SECONDS)
 
         def change(keys: Keys) -> Keys:
+            if not keys:
+                raise AccountInvalid(
+                    "there are no keys in this storage: name that of the token service with --root or --config; it"
+                    " makes the first one itself"
+                )
             if at_once:
                 return (new,)
             ends = new.signs_from + keep

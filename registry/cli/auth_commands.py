@@ -55,7 +55,7 @@ def list_keys(
     async def work(_: "Settings", backend: "StorageBackend") -> "Keys":
         from registry.app_auth import build_keys  # noqa: PLC0415  # start-up time
 
-        return await build_keys(backend).all()
+        return await build_keys(backend).known()
 
     found = with_storage(config, root, work)
     rows = [(key.id, *map(output.moment, (key.created, key.signs_from, key.ends))) for key in found]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from registry.cli import output
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import load_settings
 
@@ -20,14 +21,22 @@ T = TypeVar("T")
 
 
 def with_storage(
-    config: Path | None, root: Path | None, work: "Callable[[Settings, StorageBackend], Coroutine[Any, Any, T]]"
+    config: Path | None,
+    root: Path | None,
+    work: "Callable[[Settings, StorageBackend], Coroutine[Any, Any, T]]",
+    *,
+    begins: bool = False,
 ) -> T:
-    """Do `work` on the storage that the settings name. Raises `Failure`."""
+    """Do `work` on the storage that the settings name, which need not be there if the work `begins` it. Raises
+    `Failure`.
+    """
     from auth.errors import AuthError  # noqa: PLC0415  # start-up time
     from registry.app_storage import build_backend  # noqa: PLC0415
     from storage_backends.errors import StorageError  # noqa: PLC0415
 
     settings = load_settings(config, {"--root": root})
+    if not begins:
+        check_there(settings)
     check_owner(settings)
     try:
         return asyncio.run(work(settings, build_backend(settings)))
@@ -61,6 +70,14 @@ def check_owner(settings: "Settings") -> None:
             f" this as that user: setpriv --reuid={owner} --clear-groups cargohold …",
             MISUSED,
         )
+
+
+def note_who_is_asked(settings: "Settings") -> None:
+    """Tell who makes an account that nobody can log in with it, or not here."""
+    if settings.auth.url:
+        output.note(f"note: {settings.auth.url} is where people log in: this counts if that serves this very storage")
+    elif not settings.auth.is_on:
+        output.note("note: nobody is asked to log in yet; set auth.enabled: true (CARGOHOLD_AUTH__ENABLED=true)")
 
 
 def ask_password(from_stdin: bool) -> str:

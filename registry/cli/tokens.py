@@ -8,7 +8,7 @@ import typer
 from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, RootOption
-from registry.cli.storage_access import with_storage
+from registry.cli.storage_access import note_who_is_asked, with_storage
 
 if TYPE_CHECKING:
     from auth.accounts import AccessToken, Accounts
@@ -72,14 +72,13 @@ def create(  # noqa: PLR0917  # the command line gives them by name
     async def work(settings: "Settings", backend: "StorageBackend") -> "tuple[AccessToken, Secret]":
         from registry.app_auth import build_accounts  # noqa: PLC0415
 
-        if not settings.auth.is_on:
-            output.note("note: nobody is asked to log in yet; set auth.enabled: true (CARGOHOLD_AUTH__ENABLED=true)")
+        note_who_is_asked(settings)
         accounts = build_accounts(backend)
         if user and not force:
             await _check_user(settings, accounts, user)
         return await accounts.add_token(name, user or "", grants, until)
 
-    token, secret = with_storage(config, root, work)
+    token, secret = with_storage(config, root, work, begins=True)
     if as_json:
         output.json_result({**_as_json(token, None), "token": secret.text})
         return

@@ -6,7 +6,7 @@ import typer
 
 from registry.cli import output
 from registry.cli.settings_options import ConfigOption, RootOption
-from registry.cli.storage_access import ask_password, with_storage
+from registry.cli.storage_access import ask_password, note_who_is_asked, with_storage
 
 if TYPE_CHECKING:
     from auth.accounts import StoredUser
@@ -46,12 +46,11 @@ def add(
         from registry.app_auth import build_accounts  # noqa: PLC0415
 
         await build_accounts(backend).add_user(name, await _hash(password), tuple(group or ()))
-        if not settings.auth.is_on:
-            output.note("note: nobody is asked to log in yet; set auth.enabled: true (CARGOHOLD_AUTH__ENABLED=true)")
+        note_who_is_asked(settings)
         if not is_namespace(name):
             output.note(f"note: no repository's name can have {name} in it: rules with {{user}} do not cover this user")
 
-    with_storage(config, root, work)
+    with_storage(config, root, work, begins=True)
     output.result(f"user {name} was made")
 
 

@@ -1,5 +1,6 @@
 """`cargohold user`, `token`, `policy` and `auth keys`: what they say, what they change, how they refuse."""
 
+import asyncio
 import json
 import os
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from auth.keys import SigningKeys
+from registry.content import keyspace
+from storage_backends.filesystem import FilesystemBackend
 from tests.unit.cli.conftest import Cargohold
 
 CONFIG = """
@@ -252,7 +256,8 @@ def test_secrets_in_the_settings_are_not_shown(cargohold: Cargohold, config: Pat
     assert "hidden horse" not in cargohold("config", "show", "-c", config).out
 
 
-def test_keys_are_listed_and_rotated(cargohold: Cargohold, config: Path) -> None:
+def test_keys_are_listed_and_rotated(cargohold: Cargohold, config: Path, tmp_path: Path) -> None:
+    asyncio.run(SigningKeys(FilesystemBackend(tmp_path / "data", scratch=keyspace.SCRATCH), keyspace.AUTH).all())
     [first] = json.loads(cargohold("auth", "keys", "list", "--json", "-c", config).out)
     new = cargohold("auth", "keys", "rotate", "-c", config).out.split()[-1]
 
@@ -262,6 +267,47 @@ def test_keys_are_listed_and_rotated(cargohold: Cargohold, config: Path) -> None
     ]
     last = cargohold("auth", "keys", "rotate", "--at-once", "-c", config).out.split()[-1]
     assert [key["id"] for key in json.loads(cargohold("auth", "keys", "list", "--json", "-c", config).out)] == [last]
+
+
+def test_where_there_are_no_keys_none_are_rotated_and_none_made(
+    cargohold: Cargohold, config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+
+    refused = cargohold("auth", "keys", "rotate", "--at-once", "-c", config)
+
+    assert (refused.code, "no keys" in refused.err) == (1, True)
+    assert json.loads(cargohold("auth", "keys", "list", "--json", "-c", config).out) == []
+    assert not list((tmp_path / "data").rglob("keys"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("auth", "keys", "list"), ("auth", "keys", "rotate", "--at-once"),
+        ("user", "list"), ("user", "passwd", "alice", "--password-stdin"), ("user", "remove", "alice"),
+        ("token", "list"), ("token", "list", "--logins"), ("token", "revoke", "ci"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.usefixtures("typed")
+def test_in_a_storage_that_is_not_there_nothing_is_ended_and_nothing_made(
+    cargohold: Cargohold, config: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    refused = cargohold(*command, "--root", tmp_path / "typo", "-c", config)
+
+    assert (refused.code, "is not there" in refused.err) == (2, True)
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.usefixtures("typed")
+def test_who_makes_an_account_where_another_token_service_logs_in_is_told_so(
+    cargohold: Cargohold, tmp_path: Path
+) -> None:
+    config = tmp_path / "c.yml"
+    config.write_text("auth: {url: https://auth.example.com}\naccess: {rules: []}\n")
+    for command in (("user", "add", "bob", "--password-stdin"), ("token", "create", "--name", "ci", "-s", "a:pull")):
+        assert "https://auth.example.com" in cargohold(*command, "-c", config).err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can write what others cannot read")
