@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from auth.errors import ScopeInvalid
+from auth.patterns import check_repositories, check_tags
 from config.checks import Problem
 from config.positions import Location
 from config.retention import KeepSettings, RetentionPolicySettings
@@ -45,7 +47,7 @@ def retention_problems(settings: Settings) -> Iterator[Problem]:
 
 def _words(here: Location, policy: RetentionPolicySettings) -> Iterator[Problem]:
     for pattern in policy.repositories:
-        yield from _problem((*here, "repositories"), partial(NamePattern.parse, pattern))
+        yield from _problem((*here, "repositories"), partial(_checked, pattern, check_repositories))
     for number, rule in enumerate(policy.keep):
         where: Location = (*here, "keep", number)
         if rule == KeepSettings(order=rule.order):
@@ -53,18 +55,24 @@ def _words(here: Location, policy: RetentionPolicySettings) -> Iterator[Problem]
         elif rule.order == "semver" and rule.newest is None:
             yield Problem((*where, "order"), "orders nothing without newest")
         for text in rule.tags:
-            yield from _problem((*where, "tags"), partial(NamePattern.parse, text))
+            yield from _problem((*where, "tags"), partial(_checked, text, check_tags))
         for text in rule.labels:
             yield from _problem((*where, "labels"), partial(parse_label, text))
     for number, expire in enumerate(policy.expire):
         for text in expire.tags:
-            yield from _problem((*here, "expire", number, "tags"), partial(NamePattern.parse, text))
+            yield from _problem((*here, "expire", number, "tags"), partial(_checked, text, check_tags))
+
+
+def _checked(text: str, check: Callable[[str], str]) -> None:
+    """What fits no name keeps nothing that it seems to keep. Raises `PatternInvalid`, `ScopeInvalid`."""
+    if not NamePattern.parse(text).is_expression:
+        check(text)
 
 
 def _problem(path: Location, build: Callable[[], object]) -> Iterator[Problem]:
     try:
         build()
-    except (FilterInvalid, PatternInvalid) as error:
+    except (FilterInvalid, PatternInvalid, ScopeInvalid) as error:
         yield Problem(path, str(error))
 
 
