@@ -98,7 +98,8 @@ class Upload(ABC):
         All is durable on return. `key` appears whole and atomically, when `ready` has returned, with everything of
         `first` visible to every process before it was called; an object already there is replaced. The upload is gone
         afterwards. On an error, also one of `ready`, nothing that was visible before is lost and the upload is still
-        there as it was saved, or `key` holds its bytes; of `first` a beginning may be there.
+        there as it was saved, or `key` holds its bytes, or it is gone because the storage has lost some of them; of
+        `first` a beginning may be there.
         """
 
     @abstractmethod

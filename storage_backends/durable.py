@@ -25,6 +25,8 @@ from pathlib import Path
 _ORDERED_FILESYSTEMS = frozenset({"ext3", "ext4", "xfs"})
 _WRITE = 2
 _WRITE_AND_WAIT = 7
+_UNABLE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP, errno.EPERM})
+"""What says that the kernel, or whoever stands in front of it, does not know such a call."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -51,8 +53,15 @@ def write(fd: int, block: memoryview, offset: int) -> int:
 
 
 def drop_written(fd: int, offset: int, length: int) -> None:
-    """Wait until the kernel has written a range, and let it forget the pages. Promises nothing about a power cut."""
-    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), ctypes.c_uint(_WRITE_AND_WAIT))
+    """Wait until the kernel has written a range, and let it forget the pages. Promises nothing about a power cut.
+
+    Raises `OSError` if the disk has refused any byte of the file of late. The kernel says so once: a sync afterwards
+    finds nothing wrong.
+    """
+    if _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), ctypes.c_uint(_WRITE_AND_WAIT)):
+        number = ctypes.get_errno()
+        if number not in _UNABLE:
+            raise OSError(number, os.strerror(number))
     os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from storage_backends import durable
 from storage_backends.base import Ready, Upload
@@ -50,8 +51,26 @@ class FileUpload(Upload):
         """Let the kernel begin with the last window, so that the final sync is short, and end with the one before."""
         durable.start_writeback(self.fd, self._flushing, _WINDOW)
         if self._flushing > _KEPT:
-            durable.drop_written(self.fd, self._flushing - _WINDOW, _WINDOW)
+            with self._forgotten_if_refused():
+                durable.drop_written(self.fd, self._flushing - _WINDOW, _WINDOW)
         self._flushing += _WINDOW
+
+    def sync(self) -> None:
+        """Return when all bytes are on the disk. *Blocking*."""
+        with self._forgotten_if_refused():
+            durable.sync_file(self.fd)
+
+    @contextmanager
+    def _forgotten_if_refused(self) -> Iterator[None]:
+        """Remove the file if the disk refuses its bytes: which ones are lost nobody knows, and the next sync would
+        succeed, for the kernel says it once.
+        """
+        try:
+            yield
+        except OSError:
+            with suppress(OSError):
+                durable.unlink(self.path)
+            raise
 
     async def save(self, note: str = "") -> None:
         """What is written lies in the file already; notes are not kept."""

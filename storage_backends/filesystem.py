@@ -210,7 +210,7 @@ class FilesystemBackend(StorageBackend):
         places = [place for place, _ in first]
         for place in (key, *places):
             check_key(place)
-        await self._in_thread(self._publisher.prepare, upload.fd, key, first)
+        await self._in_thread(self._publisher.prepare, upload.sync, key, first)
         if ready is not None:
             await ready()
         await self._in_thread(self._publisher.commit, upload.path, key, places)

@@ -48,10 +48,10 @@ class Publisher:
         with self._written(items) as names:
             self._place([(name, key) for name, (key, _) in zip(names, items, strict=True)])
 
-    def prepare(self, fd: int, key: str, first: Sequence[tuple[str, bytes]]) -> None:
-        """Sync a finished file that is to become `key`, and let the small objects `first` appear, not synced yet."""
+    def prepare(self, sync: Callable[[], None], key: str, first: Sequence[tuple[str, bytes]]) -> None:
+        """`sync` a finished file that is to become `key`, and let the small objects `first` appear, not synced yet."""
         with as_writing(key), self._written(first) as names:
-            durable.sync_file(fd)
+            sync()
             self._move([(name, place) for name, (place, _) in zip(names, first, strict=True)])
 
     def commit(self, path: str, key: str, prepared: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """The directory keeps the contract, and what only a directory can promise."""
 
 import asyncio
+import ctypes
 import errno
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from storage_backends import durable
 from storage_backends.base import StorageBackend
-from storage_backends.errors import InvalidKey, StorageFull, Unavailable, VersionMismatch
+from storage_backends.errors import InvalidKey, NotFound, StorageFull, Unavailable, VersionMismatch
 from storage_backends.filesystem import FilesystemBackend
 from tests.contract.directory import open_directory
 from tests.contract.storage_contract import Reopen, StorageContract, upload
@@ -172,6 +173,83 @@ def test_a_root_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="choose a directory"):
         FilesystemBackend(tmp_path / "file")
+
+
+class _RefusingKernel:
+    """A disk that has refused bytes: whoever waits for them is told once, by sync_file_range(2) or by fsync(2), and not
+    again, as Linux does it.
+    """
+
+    def __init__(self, number: int = errno.EIO) -> None:
+        self.number = number
+        self._sync = os.fsync
+
+    def sync_file_range(self, _fd: int, _offset: object, _length: object, how: ctypes.c_uint) -> int:
+        if how.value != durable._WRITE_AND_WAIT or not self.number:
+            return 0
+        ctypes.set_errno(self._tell())
+        return -1
+
+    def fsync(self, fd: int) -> None:
+        if not self.number:
+            self._sync(fd)
+            return
+        number = self._tell()
+        raise OSError(number, os.strerror(number))
+
+    def _tell(self) -> int:
+        number, self.number = self.number, 0
+        return number
+
+
+@pytest.mark.anyio
+async def test_bytes_that_the_disk_refuses_while_more_come_are_never_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_directory(tmp_path)
+    await backend.create_upload("up/1")
+    monkeypatch.setattr(durable, "_libc", _RefusingKernel())
+
+    async with backend.open_upload("up/1") as writer:
+        with pytest.raises(Unavailable, match="kernel's log"):
+            for _ in range(48):
+                await asyncio.to_thread(writer.write, memoryview(bytes(1024 * 1024)))
+        await writer.save()
+
+    with pytest.raises(NotFound):
+        await backend.stat_upload("up/1")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+async def test_an_upload_whose_bytes_the_disk_has_refused_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The second sync would succeed, although the bytes are lost."""
+    backend = open_directory(tmp_path)
+    await backend.create_upload("up/1")
+    async with backend.open_upload("up/1") as writer:
+        await asyncio.to_thread(writer.write, memoryview(b"bytes"))
+        await writer.save()
+        monkeypatch.setattr(os, "fsync", _RefusingKernel(number).fsync)
+        with pytest.raises(Unavailable):
+            await writer.commit("blobs/k")
+        await writer.rewind()
+
+    for gone in (backend.stat_upload("up/1"), backend.stat("blobs/k")):
+        with pytest.raises(NotFound):
+            await gone
+
+
+@pytest.mark.anyio
+async def test_a_kernel_that_cannot_drop_pages_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = open_directory(tmp_path)
+    monkeypatch.setattr(durable, "_libc", _RefusingKernel(errno.ENOSYS))
+    async with backend.new_upload("blobs/k") as writer:
+        for _ in range(48):
+            await asyncio.to_thread(writer.write, memoryview(bytes(1024 * 1024)))
+        await writer.commit("blobs/k")
+    assert (await backend.stat("blobs/k")).size == 48 * 1024 * 1024
 
 
 @pytest.mark.anyio
