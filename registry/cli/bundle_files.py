@@ -31,13 +31,14 @@ def told() -> Iterator[None]:
     from registry.mirror.bundle_output import BundleBusy  # noqa: PLC0415
     from registry.mirror.bundle_reader import NotSigned  # noqa: PLC0415
     from registry.mirror.bundle_signing import KeyInvalid  # noqa: PLC0415
+    from registry.mirror.bundle_writer import BundleTooLarge  # noqa: PLC0415
 
     try:
         with target.told():
             yield
     except KeyInvalid as error:
         raise Failure(str(error), MISUSED) from error
-    except (NotSigned, BundleBusy) as error:
+    except (NotSigned, BundleBusy, BundleTooLarge) as error:
         raise Failure(str(error)) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

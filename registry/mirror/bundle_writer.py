@@ -20,12 +20,18 @@ from registry.mirror.bundle_base import Base
 from registry.mirror.bundle_manifest import MANIFEST, SIGNATURE, BundleManifest
 from registry.mirror.bundle_output import TarOutput
 from registry.mirror.layout_files import INDEX, LAYOUT, blob_digest, blob_name
-from registry.mirror.layout_index import DOCKER_INDEX, LAYOUT_VERSION, IndexEntries
+from registry.mirror.layout_index import DOCKER_INDEX, LARGEST_INDEX, LAYOUT_VERSION, IndexEntries
 from registry.mirror.progress import Event, ImageBegun, ImageDone, ImageFailed
 from registry.mirror.seekable_zstd import Output
-from registry.mirror.tar_index import Entry, entries
+from registry.mirror.tar_index import MOST_ENTRIES, Entry, entries
 
 Sign = Callable[[bytes], bytes]
+_OTHERS = 5
+"""Files that are no blobs."""
+
+
+class BundleTooLarge(Exception):
+    """There are more images and blobs than whoever loads the bundle would read."""
 
 
 @dataclass(slots=True)
@@ -117,8 +123,10 @@ class BundleWriter:
             self._blobs[digest] = len(manifest.data)
 
     def finish(self, created: str, sign: Sign | None) -> BundleManifest:
-        """Write what is at the end, and give the bundle its name. *Blocking*."""
+        """Write what is at the end, and give the bundle its name. *Blocking*. Raises `BundleTooLarge`."""
         index = self._entries.dumps()
+        if len(index) > LARGEST_INDEX or len(self._blobs) > MOST_ENTRIES - _OTHERS:
+            raise BundleTooLarge("a bundle of so many images could not be read; make several, each with a part of them")
         manifest = BundleManifest(created, Digest.of(index), self._blobs, self._differential)
         data = manifest.dumps()
         self._tar.add(INDEX, index)

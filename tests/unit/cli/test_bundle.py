@@ -327,6 +327,18 @@ def test_a_storage_repository_that_is_called_like_a_registry_is_meant_with_from_
     assert "1 images" in made.out
 
 
+@pytest.mark.parametrize("limit", ["LARGEST_INDEX", "MOST_ENTRIES"])
+def test_a_bundle_that_could_not_be_loaded_is_not_made(
+    cargohold: Cargohold, root: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(f"registry.mirror.bundle_writer.{limit}", 8)
+
+    ended = cargohold("bundle", "create", "--root", str(root), "team/app:1", "-o", "out.tar")
+
+    assert (ended.code, Path("out.tar").exists()) == (1, False)
+    assert "make several, each with a part of them" in ended.err
+
+
 def rot(root: Path, content: Content) -> Path:
     """Change a byte of what lies under a digest; where that is."""
     path = root / "docker/registry/v2/blobs/sha256" / content.digest[7:9] / content.digest[7:] / "data"
