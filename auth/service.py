@@ -4,8 +4,8 @@ Asking for too much is no error: the token holds what is both asked for and allo
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from auth.access import Action, ResourceScope, is_repository_name
 from auth.authenticator import Authenticator
@@ -39,7 +39,7 @@ class GrantedToken:
 
 
 class TokenService:
-    """Grants tokens."""
+    """Grants tokens. `also` says what else may be meant by a repository's name: to pull it goes with that name."""
 
     def __init__(
         self,
@@ -48,12 +48,15 @@ class TokenService:
         refresh_tokens: RefreshTokens,
         policy: PolicySource,
         clock: Callable[[], float] = time.time,
+        *,
+        also: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._authenticator = authenticator
         self._mint = mint
         self._refresh_tokens = refresh_tokens
         self._policy = policy
         self._clock = clock
+        self._also = also
 
     def service(self, asked: str) -> str:
         """The service that a request names, or the first one if it names none. Raises `RequestInvalid`."""
@@ -82,7 +85,8 @@ class TokenService:
 
     async def grant(self, identity: Identity, request: TokenRequest, login: str = "") -> GrantedToken:
         """A token for an identity; `login` is the id of the refresh token that it came with, if any."""
-        access = [entry for scope in request.scopes if (entry := self._allowed(identity, scope)).actions]
+        asked = [one for scope in request.scopes for one in self._meant(scope)]
+        access = [entry for scope in asked if (entry := self._allowed(identity, scope)).actions]
         refresh_token = ""
         if request.offline and not login and self._authenticator.can_last(identity):
             refresh_token, begun = await self._refresh_tokens.issue(identity, request.service, request.client_id)
@@ -90,6 +94,12 @@ class TokenService:
         token = await self._mint.issue(identity, request.service, access, login)
         lifetime = int(self._mint.options.lifetime)
         return GrantedToken(token, lifetime, int(self._clock()), access, refresh_token)
+
+    def _meant(self, scope: ResourceScope) -> Iterator[ResourceScope]:
+        yield scope
+        other = self._also(scope.name) if scope.kind == "repository" and Action.PULL in scope.wanted else None
+        if other is not None and other != scope.name:
+            yield replace(scope, name=other, actions=(Action.PULL,))
 
     def _allowed(self, identity: Identity, scope: ResourceScope) -> Access:
         policy = self._policy.current()

@@ -145,7 +145,12 @@ def build_audit_log(settings: Settings) -> Emit | None:
 def _auth(settings: Settings, backend: StorageBackend, policy: PolicySource, emit: Emit | None) -> AuthParts:
     proxies = build_proxies(settings)
     return build_auth(
-        settings, backend, policy, lambda request: proxies.client(request.scope), emit or (lambda _: None)
+        settings,
+        backend,
+        policy,
+        address=lambda request: proxies.client(request.scope),
+        emit=emit or (lambda _: None),
+        also=mirror_names(settings).instead,
     )
 
 

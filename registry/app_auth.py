@@ -159,8 +159,12 @@ def build_auth(
     policy: PolicySource,
     address: Callable[[Request], str],
     emit: Emit,
+    *,
+    also: Callable[[str], str | None] = lambda _: None,
 ) -> AuthParts:
-    """Everything that finds out who somebody is. Raises `AccountInvalid` if a file of users cannot be used."""
+    """Everything that finds out who somebody is; `also` as `TokenService` wants it. Raises `AccountInvalid` if a file
+    of users cannot be used.
+    """
     auth, token = settings.auth, settings.auth.token
     accounts = build_accounts(backend)
     options = BearerOptions(
@@ -178,7 +182,7 @@ def build_auth(
         build_token_uses(backend),
     )
     logins = build_refresh_tokens(settings, backend)
-    service = TokenService(authenticator, BearerMint(options, keys), logins, policy)
+    service = TokenService(authenticator, BearerMint(options, keys), logins, policy, also=also)
     guard = Guard(BearerVerifier(options, keys), policy, authenticator, accounts)
     return AuthParts(guard, TokenEndpoint(service, keys, address, emit).routes(), [_sweeping(logins)])
 

@@ -60,6 +60,25 @@ def test_what_anybody_may_pull_may_be_pulled_with_a_token_of_nobody_as_docker_do
     assert (closed.status, closed.codes) == (401, ["UNAUTHORIZED"])
 
 
+def test_a_token_for_a_name_is_good_for_what_the_default_upstream_has_under_it(
+    tmp_path: Path, proxy: CountingProxy, there: Repository
+) -> None:
+    there.push("v1", IMAGE)
+    settings = _SETTINGS.format(address=proxy.address).replace("default: hub", "default: closed")
+    settings += "    - {who: user:bob, repositories: closed/**, actions: pull}\n"
+    with guarded(tmp_path, settings) as mirror:
+        for name in ("alice", "bob"):  # who may push below team/ here, too, and who may not see it
+            login = base64.b64encode(f"{name}:{PASSWORDS[name]}".encode()).decode()
+            path = "/auth/token?service=cargohold&scope=repository:team/app:pull,push"
+            token = _get(mirror, path, {"Authorization": f"Basic {login}"}).json["token"]
+            bearer = {"Authorization": f"Bearer {token}"}
+
+            assert _get(mirror, "/v2/team/app/manifests/v1", bearer).body == IMAGE.manifest.data
+            assert _get(mirror, f"/v2/team/app/blobs/{IMAGE.config.digest}", bearer).body == IMAGE.config.data
+        nobody = _get(mirror, "/auth/token?service=cargohold&scope=repository:team/app:pull").json["token"]
+        assert _get(mirror, "/v2/team/app/manifests/v1", {"Authorization": f"Bearer {nobody}"}).status == 401
+
+
 def test_what_is_closed_is_closed_by_any_of_its_names_and_nothing_is_asked_for_it(
     mirror: Guarded, proxy: CountingProxy
 ) -> None:
