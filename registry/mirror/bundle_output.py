@@ -97,8 +97,12 @@ class PartialFiles:
         An earlier bundle of this name goes, with all its parts: its beginning first, so that no two ever look like one.
         """
         self.finished = tuple(self._path(self._final, number) for number in range(1, len(self._fds) + 1))
-        for fd in self._fds:
-            durable.sync_file(fd)
+        try:
+            for fd in self._fds:
+                durable.sync_file(fd)
+        except OSError:
+            self.truncate(0)  # which bytes are lost nobody knows, and the next sync would succeed
+            raise
         if self._part_size:
             for path in (self._final, part_path(self._final, 1)):
                 if path.exists():
