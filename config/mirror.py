@@ -48,6 +48,11 @@ class MirrorSettings(Section):
         """The sources that are asked. What lies below the others was brought or pushed, and nobody fetches it again."""
         return tuple(source for source in self.sources if not source.offline)
 
+    def source_of(self, repository: str) -> MirrorSourceSettings | None:
+        """The source that a repository lies below; of several that with the longest prefix."""
+        around = [source for source in self.sources if repository.startswith(f"{source.prefix}/")]
+        return max(around, key=lambda source: len(source.prefix), default=None)
+
     @property
     def evicts(self) -> bool:
         """True if what was fetched goes by itself."""

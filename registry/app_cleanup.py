@@ -150,8 +150,11 @@ def collection_interval(settings: Settings) -> float:
 def cache_limits(settings: Settings) -> CacheLimits:
     """What of the repositories that mirror others stays."""
     mirror = settings.mirror
-    patterns = [NamePattern(f"{source.prefix}/**") for source in mirror.online]
-    return CacheLimits(patterns, mirror.keep_seconds, mirror.max_bytes)
+    cached, lasting = (
+        [NamePattern(f"{source.prefix}/**") for source in mirror.sources if source.offline is offline]
+        for offline in (False, True)
+    )
+    return CacheLimits(cached, mirror.keep_seconds, mirror.max_bytes, lasting)
 
 
 async def _evict(settings: Settings) -> None:

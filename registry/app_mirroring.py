@@ -13,6 +13,7 @@ from registry.mirror.platforms import Platform
 from registry.mirror.pull_through import MirrorRules, PullThrough
 from registry.mirror.routes import Route
 from registry.mirror.upstream import Upstream
+from registry.mirror.upstream_options import UpstreamOptions
 from registry.mirror.upstream_state import UpstreamState
 from storage_backends.base import StorageBackend
 
@@ -36,9 +37,10 @@ class MirrorParts:
         self._states: dict[str, UpstreamState] = {}
         self._upstreams: dict[str, Upstream] = {}
         places = [self._place(settings, source) for source in mirror.online]
+        ours = [_route(source, options_of(settings, source)) for source in mirror.sources if source.offline]
         fetching = BlobFetching(local, backend, FetchLimits(mirror.max_downloads, mirror.max_blob_bytes))
         through = PullThrough(local, fetching, _rules(mirror))
-        self.registry = MirroringRegistry(local, Mirrors(places), through, fetching)
+        self.registry = MirroringRegistry(local, Mirrors(places, ours), through, fetching)
 
     async def told(self) -> str:
         """What has come of mirroring since this was asked last, in words."""
@@ -51,8 +53,11 @@ class MirrorParts:
             self._upstreams[key] = Upstream(options)
             rest = settings.mirror.rest_seconds
             self._states[key] = UpstreamState(options.endpoint.host, rest, counted=self._counted)
-        route = Route(source.prefix, options.endpoint, source.namespace, source.allow, source.deny)
-        return MirroredPlace(route, self._upstreams[key], self._states[key])
+        return MirroredPlace(_route(source, options), self._upstreams[key], self._states[key])
+
+
+def _route(source: MirrorSourceSettings, options: UpstreamOptions) -> Route:
+    return Route(source.prefix, options.endpoint, source.namespace, source.allow, source.deny)
 
 
 def _rules(mirror: MirrorSettings) -> MirrorRules:

@@ -5,7 +5,7 @@ Reads only. What goes then is `prune`'s to choose, which takes those that nobody
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registry.cleanup import inventory
 from registry.cleanup.filters import Filters
@@ -19,13 +19,14 @@ from storage_backends.base import StorageBackend
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """What is a cache, as patterns of repositories; for how many seconds an image stays unused, and how many bytes all
-    of them take together (0: any).
+    """What is a cache, as patterns of repositories, and what of it is none; for how many seconds an image stays unused,
+    and how many bytes all of them take together (0: any).
     """
 
     repositories: Sequence[NamePattern]
     keep: float = 0.0
     most: int = 0
+    lasting: Sequence[NamePattern] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Eviction:
         self._backend = backend
         self._limits = limits
         self._step = step
-        self._filters = Filters(repositories=limits.repositories)
+        self._filters = Filters(repositories=limits.repositories, not_repositories=limits.lasting)
 
     async def filters(self, now: float) -> Filters | None:
         """What has to go at the time `now` (of the storage); None if nothing has to."""
@@ -51,7 +52,7 @@ class Eviction:
         if self._limits.most:
             moment = await self._full_since()
             moments += [] if moment is None else [moment]
-        return Filters(until=max(moments), repositories=self._limits.repositories) if moments else None
+        return replace(self._filters, until=max(moments)) if moments else None
 
     async def _full_since(self) -> float | None:
         """What was used after this moment has room; None if everything has."""

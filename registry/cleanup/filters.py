@@ -32,6 +32,7 @@ class Filters:
     labels: Sequence[Label] = ()
     not_labels: Sequence[Label] = ()
     repositories: Sequence[NamePattern] = ()
+    not_repositories: Sequence[NamePattern] = ()
     tags: Sequence[NamePattern] = ()
     dangling: bool | None = None
 
@@ -42,6 +43,8 @@ class Filters:
 
     def takes_repository(self, name: str) -> bool:
         """True if it asks for this repository."""
+        if any(pattern.fits(name) for pattern in self.not_repositories):
+            return False
         return not self.repositories or any(pattern.fits(name) for pattern in self.repositories)
 
     def takes_tags(self, tags: Sequence[str]) -> bool:

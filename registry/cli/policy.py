@@ -104,10 +104,10 @@ def _verdict(loaded: "Loaded", identity: "Identity", action: "Action", repositor
         return _Verdict(False, "the registry is in read-only mode", loaded.where(("access", "read_only")))
     if action is Action.DELETE and not settings.registry.allow_delete:
         return _Verdict(False, "deleting is switched off", loaded.where(("registry", "allow_delete")))
-    for number, source in enumerate(settings.mirror.sources):
-        if action is Action.PUSH and not source.offline and repository.startswith(f"{source.prefix}/"):
-            where = loaded.where(("mirror", "sources", number))
-            return _Verdict(False, f"what lies below {source.prefix}/ mirrors {source.upstream}", where)
+    source = settings.mirror.source_of(repository)
+    if action is Action.PUSH and source is not None and not source.offline:
+        where = loaded.where(("mirror", "sources", settings.mirror.sources.index(source)))
+        return _Verdict(False, f"what lies below {source.prefix}/ mirrors {source.upstream}", where)
     policy = build_policy(settings.access, logins=settings.auth.is_on, where=loaded.where)
     found = policy.explain(identity, action, repository)
     return _Verdict(found.allowed, found.reason, found.rule.where if found.rule is not None else "")

@@ -26,21 +26,22 @@ from storage_backends.sendable import Sendable
 
 
 class Mirrors:
-    """The places that repositories mirror, by name."""
+    """The places that repositories mirror, by name. Those on the routes `ours` mirror none, whatever is around them."""
 
-    def __init__(self, places: Sequence[MirroredPlace]) -> None:
+    def __init__(self, places: Sequence[MirroredPlace], ours: Sequence[Route] = ()) -> None:
         self._places: Mapping[Route, MirroredPlace] = {place.route: place for place in places}
-        self._routes = Routes([place.route for place in places])
+        self._routes = Routes([*self._places, *ours])
 
     def find(self, name: str) -> MirroredPlace | None:
         """What a repository mirrors; None if it is only ours."""
         route = self._routes.find(name)
-        return None if route is None else self._places[route]
+        return None if route is None else self._places.get(route)
 
     def check_ours(self, name: str) -> None:
         """Raise `MirrorReadOnly` if a repository mirrors another."""
-        route = self._routes.find(name)
-        if route is not None:
+        place = self.find(name)
+        if place is not None:
+            route = place.route
             raise MirrorReadOnly(
                 f"{name} mirrors {route.host}: push to {route.host}, or here under a name that does not begin with"
                 f" {route.prefix}/",

@@ -7,6 +7,11 @@ import pytest
 from config.settings import Settings
 from registry.app_cleanup import cache_limits, collection_interval
 from registry.app_mirror import mirror_names, mirror_problems
+from registry.app_mirroring import MirrorParts
+from registry.content.errors import ManifestUnknown, MirrorReadOnly
+from registry.content.names import RepositoryName, Tag
+from registry.content.repository import Registry, Rules
+from storage_backends.memory import MemoryBackend
 
 HUB = {"prefix": "hub", "upstream": "docker.io"}
 
@@ -97,4 +102,20 @@ def test_what_lies_below_an_offline_source_is_no_cache() -> None:
     alone = _settings([closed], max_bytes=1, keep_seconds=1)
 
     assert [pattern.text for pattern in limits.repositories] == ["hub/**"]
+    assert [pattern.text for pattern in limits.lasting] == ["closed/**"]
     assert not alone.mirror.evicts
+
+
+async def test_what_lies_below_an_offline_source_within_another_is_only_ours() -> None:
+    closed = {"prefix": "hub/closed", "upstream": "docker.io", "offline": True}
+    online = {"prefix": "hub/closed/open", "upstream": "quay.io"}
+    backend = MemoryBackend()
+
+    registry = MirrorParts(_settings([HUB, closed, online]), Registry(backend, Rules()), backend).registry
+
+    for name in ("hub/app", "hub/closed/open/app"):
+        with pytest.raises(MirrorReadOnly):
+            await registry.uploads.begin(RepositoryName(name))
+    assert (await registry.uploads.begin(RepositoryName("hub/closed/app"))).name == "hub/closed/app"
+    with pytest.raises(ManifestUnknown):
+        await registry.get_manifest(RepositoryName("hub/closed/app"), Tag("1"))

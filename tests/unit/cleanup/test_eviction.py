@@ -27,8 +27,10 @@ async def _pull(registry: Registry, name: RepositoryName, digest: Digest) -> Non
     await registry.pulls.write()
 
 
-async def _evict(backend: StorageBackend, **limits: float) -> Filters | None:
-    found = Eviction(backend, CacheLimits([NamePattern("hub/**")], **limits), lambda: asyncio.sleep(0))  # type: ignore[arg-type]
+async def _evict(backend: StorageBackend, *lasting: str, **limits: float) -> Filters | None:
+    patterns = [NamePattern(text) for text in lasting]
+    within = CacheLimits([NamePattern("hub/**")], lasting=patterns, **limits)  # type: ignore[arg-type]
+    found = Eviction(backend, within, lambda: asyncio.sleep(0))
     return await found.filters(await storage_time(backend))
 
 
@@ -61,6 +63,20 @@ async def test_what_nobody_has_pulled_for_long_goes_and_only_of_the_cache(
     await _apply(backend, await _evict(backend, keep=15 * DAY))
 
     assert await _left(registry, images) == {"v1", "own"}
+
+
+async def test_what_a_bundle_has_brought_in_the_middle_of_a_cache_stays(
+    registry: Registry, backend: StorageBackend, clock: Clock, images: dict[str, Digest]
+) -> None:
+    """`hub/**` mirrors, and `hub/app/**` does not: that is how sources of which one is offline lie in each other."""
+    brought = RepositoryName("hub/app/brought")
+    digest = await push(registry, "brought", b"brought" * 500, name=brought)
+    clock.pass_days(10)
+
+    await _apply(backend, await _evict(backend, "hub/app/**", keep=DAY))
+
+    assert await _left(registry, images) == {"own"}
+    assert await LocalPlace(registry).has_manifest(brought, digest)
 
 
 async def test_what_was_pulled_longest_ago_makes_room(
