@@ -151,7 +151,7 @@ def inventory(  # noqa: PLR0917  # the command line gives them by name
     if destination is not None:
         check_destination(destination)
     with told():
-        data = act(TargetOptions(config, root, url, plain_http), [], take)
+        data = act(TargetOptions(config, root, url, plain_http, writes=True), [], take)
         if destination is not None:
             write_whole(destination, data)
             return

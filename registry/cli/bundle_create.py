@@ -92,7 +92,7 @@ def create(  # noqa: PLR0917  # the command line gives them by name
     if destination is None:
         raise Failure("say how the bundle is to be called: --output FILE", MISUSED)
     check_destination(destination)
-    where = TargetOptions(config, root, plain_http=plain_http)
+    where = TargetOptions(config, root, plain_http=plain_http, writes=True)
     groups = _groups(_listed(images or [], from_file), from_storage=from_storage)
     shape, options = _shape(split, compress), Options(_platforms(platforms or []), referrers=referrers)
     with told():

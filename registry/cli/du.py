@@ -70,7 +70,9 @@ def du(  # noqa: PLR0917  # the command line gives them by name
     async def work(opened: Opened) -> "tuple[Usage, StorageUsage | None]":
         return await _used(opened, options)
 
-    usage, storage = act(TargetOptions(config, root, url, plain_http, looks=True), [named] if named else [], work)
+    usage, storage = act(
+        TargetOptions(config, root, url, plain_http, looks=True, writes=True), [named] if named else [], work
+    )
     spaces = sorted(usage.spaces, key=lambda space: (-space.size, space.repository))
     if named is not None:
         spaces = [space for space in spaces if space.repository == named.name]

@@ -46,7 +46,7 @@ def referrers(  # noqa: PLR0917  # the command line gives them by name
         found = await Tree(opened.place, named.name, artifact_type).below(digest)
         return f"{prefix(opened)}{named.name}", digest, found
 
-    name, digest, nodes = act(TargetOptions(config, root, url, plain_http, looks=True), [named], work)
+    name, digest, nodes = act(TargetOptions(config, root, url, plain_http, looks=True, writes=True), [named], work)
     if as_json:
         output.json_result({"image": f"{name}@{digest}", "referrers": [_plain(node) for node in nodes]})
         return

@@ -103,14 +103,14 @@ def sync(  # noqa: PLR0917  # the command line gives them by name
 
 
 def _check_storage(settings: "Settings", copies: "list[CopySettings]") -> None:
-    """Where our storage is a source, it has to be there; where it is the target, a server must be able to write where
-    this has made directories. Raises `Failure`.
+    """Where our storage is a source, it has to be there; a server must be able to write where this has made
+    directories, be it to list the referrers of a source. Raises `Failure`.
     """
     from registry.app_sync import STORAGE, target_of  # noqa: PLC0415  # start-up time
 
     if any(copy.source == STORAGE for copy in copies):
         check_there(settings)
-    if any(not target_of(copy.target)[0] for copy in copies):
+    if any(copy.source == STORAGE or not target_of(copy.target)[0] for copy in copies):
         check_owner(settings)
 
 

@@ -15,6 +15,7 @@ import typer
 from registry.cli.failure import INTERRUPTED, MISUSED, Failure
 from registry.cli.settings_options import load_settings, settings_as_written
 from registry.cli.storage_access import check_owner, check_there
+from registry.content.keyspace import SCRATCH
 from registry.content.places import Removable, Source, Target
 from registry.ops.stopping import run_until_stopped
 
@@ -64,7 +65,8 @@ class TargetOptions:
     looks: bool = False
     """True if nothing that is read counts as pulled; on a storage that is always so."""
     writes: bool = False
-    """A storage must belong to who writes to it, where that is root."""
+    """A storage must belong to who writes to it, where that is root: also to look at times, or at referrers, which are
+    listed when somebody asks for the first time."""
 
 
 def whole_prefix(text: str) -> str:
@@ -157,7 +159,7 @@ async def _storage(options: TargetOptions) -> AsyncIterator[Opened]:
 
     settings = load_settings(options.config, {"--root": options.root})
     check_there(settings, ", or a running registry with --url")
-    if options.writes:
+    if options.writes or not (settings.storage.root / SCRATCH).is_dir():  # the first look makes it
         check_owner(settings)
     if options.sparse:
         rules = settings.registry.model_copy(update={"allow_sparse_indexes": True})

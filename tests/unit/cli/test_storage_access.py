@@ -1,11 +1,20 @@
 """Who may change a storage with commands, while a server writes to it."""
 
+import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from registry.content import mediatypes
+from registry.content.digest import Digest
+from registry.content.names import RepositoryName, Tag
+from registry.content.repository import Registry, Rules
+from storage_backends.filesystem import FilesystemBackend
 from tests.unit.cli.conftest import Cargohold
+from tests.unit.content.documents import descriptor, encoded, image
+from tests.unit.content.pouring import Poured
 
 _COMMANDS = (
     "gc", "gc --dry-run", "prune --force", "prune --dry-run", "retention --force", "scrub", "fsck", "restore a:1",
@@ -27,6 +36,38 @@ def test_root_leaves_nothing_in_the_storage_of_another_user(cargohold: Cargohold
     assert ended.code == 2
     assert "belongs to user 1234" in ended.err
     assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
+@pytest.mark.parametrize("served", [True, False])
+@pytest.mark.parametrize(
+    "command", [*_LOOKING, "history a:1", "referrers a:1", "bundle create a:1 -o a.tar", "sync a:1 --to 127.0.0.1:1/b"]
+)
+def test_what_root_only_looks_at_stays_its_users(
+    cargohold: Cargohold, tmp_path: Path, command: str, served: bool
+) -> None:
+    """After `sudo cargohold referrers` no signature could be pushed, after `sudo cargohold du` some pushes failed."""
+    root = tmp_path / "data"
+    root.mkdir()
+    asyncio.run(_fill(root))
+    if not served:  # as another registry has left it
+        shutil.rmtree(root / "cargohold")
+    for place in (root, *root.rglob("*")):
+        os.chown(place, 1234, 1234)
+
+    ended = cargohold(*command.split(), "--root", root)
+
+    assert {place.stat().st_uid for place in (root, *root.rglob("*"))} == {1234}
+    assert ended.code == 0 or "belongs to user 1234" in ended.err or "127.0.0.1:1" in ended.err
+
+
+async def _fill(root: Path) -> None:
+    registry = Registry(FilesystemBackend(root), Rules())
+    for data in (b"{}", b"a layer"):
+        await registry.uploads.push(RepositoryName("a"), Digest.of(data), Poured(data))
+    subject = (await registry.put_manifest(RepositoryName("a"), Tag("1"), encoded(image(b"{}")), None)).digest
+    signature = image(b"{}", [b"a layer"], subject=descriptor(encoded(image(b"{}")), mediatypes.OCI_MANIFEST))
+    assert (await registry.put_manifest(RepositoryName("a"), Tag("2"), encoded(signature), None)).subject == subject
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what others cannot")
