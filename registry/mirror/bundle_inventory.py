@@ -6,10 +6,11 @@ either, so that the next bundle heals it.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from registry.content import mediatypes
 from registry.content.digest import Digest
-from registry.content.errors import ContentCorrupt, ManifestInvalid, ManifestUnknown
+from registry.content.errors import ContentCorrupt, ManifestInvalid, ManifestUnknown, NameUnknown
 from registry.content.manifests import parse_manifest
 from registry.content.names import RepositoryName
 from registry.content.places import Source, Target
@@ -32,17 +33,21 @@ class InventoryTaker:
     async def run(self) -> AsyncIterator[RepositoryName]:
         """Take the inventory; each repository comes out when it is done."""
         async for name in self._source.repositories():
-            seen: dict[Digest, bool] = {}
-            async for tag in self._source.tags(name):
-                try:
-                    digest = await self._source.resolve(name, tag)
-                    whole = await self._take(name, digest, seen)
-                except ManifestUnknown:
-                    continue  # deleted meanwhile
-                self.images += 1
-                if whole and name.startswith(self._prefix):
-                    self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), tag, digest))
+            with suppress(NameUnknown):  # it has no tags, or none any more
+                await self._take_repository(name)
             yield name
+
+    async def _take_repository(self, name: RepositoryName) -> None:
+        seen: dict[Digest, bool] = {}
+        async for tag in self._source.tags(name):
+            try:
+                digest = await self._source.resolve(name, tag)
+                whole = await self._take(name, digest, seen)
+            except ManifestUnknown:
+                continue  # deleted meanwhile
+            self.images += 1
+            if whole and name.startswith(self._prefix):
+                self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), tag, digest))
 
     async def _take(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:
         """A manifest with all that it needs and that refers to it; False if it cannot be read, or needs a blob that is

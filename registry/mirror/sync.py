@@ -125,7 +125,8 @@ class Sync:
                 self._target_name(name)
                 references = await self._references(name)
             except _FAILURES as error:
-                self._tell(name, (), None, "failed", error=_reason(error))
+                if not isinstance(error, NameUnknown) or self._is_asked_for(name):
+                    self._tell(name, (), None, "failed", error=_reason(error))
                 continue
             for image in await self._grouped(name, references):
                 yield image
@@ -146,6 +147,10 @@ class Sync:
                     yield name
         except _FAILURES as error:
             self._told(Outcome(self._task.host, self._task.target_host, (), None, "failed", error=_reason(error)))
+
+    def _is_asked_for(self, name: RepositoryName) -> bool:
+        """True if it is called by its name: some registries list what has no tags, or none any more."""
+        return any(pattern.is_exact and pattern.text == name for pattern in self._task.selection.repositories)
 
     def _is_copy(self, name: RepositoryName) -> bool:
         """True for what this task may have made itself, in the place that it lists: copied again, it would be a copy of

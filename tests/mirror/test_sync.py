@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from registry.content.digest import Digest
 from registry.content.names import RepositoryName, Tag
 from registry.mirror.credentials import Credentials, CredentialSource, Given
 from registry.mirror.endpoints import Endpoint
@@ -20,7 +21,7 @@ from tests.clients.registry_view import RegistryView
 from tests.guarded import PASSWORDS, Guarded
 from tests.images import OCI_INDEX, OCI_MANIFEST, Image, Index, artifact, index, random_image, write_oci_layout
 from tests.live_server import LiveServer, cargohold_command, live_server
-from tests.mirror.places import push
+from tests.mirror.places import blocks, push
 from tests.mirror.scripted import Asked, Says, scripted
 from tests.unit.cli.conftest import Cargohold
 
@@ -334,3 +335,21 @@ def test_a_signature_that_was_pushed_and_not_entered_into_the_tag_schema_is_ente
     found = old.http.get(f"/v2/entered/signed/app/manifests/{digest}", headers=accept).json()
     assert found["manifests"] == entered
     assert [entry["digest"] for entry in entered] == [signature.manifest.digest]
+
+
+def test_a_repository_without_tags_that_is_listed_is_no_failure_and_one_that_is_named_is(
+    cargohold: Cargohold, old: RegistryView, tmp_path: Path
+) -> None:
+    async def push_blob() -> None:
+        async with Upstream(UpstreamOptions(Endpoint.parse(old.address))) as upstream:
+            data = b"a blob alone"
+            await upstream.put_blob(RepositoryName("bare/blobs"), Digest.of(data), len(data), blocks(data))
+
+    asyncio.run(push_blob())
+    _put(old.address, "bare/app", random_image(72), "v1")
+
+    listed = _sync(cargohold, f"{old.address}/bare/*", "--root", tmp_path)
+    named = _sync(cargohold, f"{old.address}/bare/blobs", "--root", tmp_path, code=1)
+
+    assert [image["target"] for image in listed["images"]] == ["bare/app"]
+    assert [image["status"] for image in named["images"]] == ["failed"]
