@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import boto3
@@ -26,6 +27,7 @@ versitygw a write and a deletion, which takes the directory that the write has j
 """
 _MEETINGS = 8
 _DELETE_AT_ONCE = 1000
+_STRIPES = 64
 Answer = dict[str, Any]
 
 
@@ -43,7 +45,7 @@ class Bucket:
             self._public = _client(options, public) if public else self._client
         except Exception as error:
             raise self._translated(error, "connecting", options.bucket) from error
-        self._alone = threading.Lock()
+        self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
     def call(self, operation: str, key: str, **arguments: object) -> Answer:
         """One request about a key, in boto3's words. Raises `NotFound`, `VersionMismatch`, `Unavailable`, …"""
@@ -74,7 +76,8 @@ class Bucket:
     ) -> str:
         """Write a small object; return its version. `condition` is IfMatch or IfNoneMatch: raises `VersionMismatch`."""
         if not condition:
-            return self._put(key, data, metadata)
+            with self._alone(key):
+                return self._put(key, data, metadata)
         try:
             return self._put_on_condition(key, data, metadata, condition)
         except NotFound as error:
@@ -84,7 +87,7 @@ class Bucket:
         self, key: str, data: bytes | bytearray, metadata: Mapping[str, str] | None, condition: Mapping[str, str]
     ) -> str:
         if self.options.single_writer:
-            with self._alone:
+            with self._alone(key):
                 self._check(key, condition)
                 return self._put(key, data, metadata)
         mark = uuid.uuid4().hex
@@ -100,11 +103,10 @@ class Bucket:
     def delete(self, key: str, **condition: str) -> None:
         """Remove an object; nothing happens if it is not there. With IfMatch it raises `VersionMismatch`."""
         try:
-            if condition and self.options.single_writer:
-                with self._alone:
+            with self._alone(key):
+                if condition and self.options.single_writer:
                     self._check(key, condition)
-                    self.call("delete_object", key)
-            else:
+                    condition = {}
                 self.call("delete_object", key, **condition)
         except NotFound:
             return
@@ -143,6 +145,12 @@ class Bucket:
 
     def _put(self, key: str, data: bytes | bytearray, metadata: Mapping[str, str] | None, **condition: str) -> str:
         return etag_of(self.write("put_object", key, Body=data, Metadata=dict(metadata or {}), **condition))
+
+    def _alone(self, key: str) -> AbstractContextManager[object]:
+        """Keep others from a key, where it is this process that keeps conditions: a plain write could slip in between a
+        look and what follows it.
+        """
+        return self._stripes[hash(key) % _STRIPES] if self.options.single_writer else nullcontext()
 
     def _check(self, key: str, condition: Mapping[str, str]) -> None:
         """Look whether a condition holds, where this process is the only writer. Raises `VersionMismatch`."""
