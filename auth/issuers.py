@@ -18,7 +18,7 @@ from auth.access import Grant, is_repository_name, parse_actions
 from auth.errors import ScopeInvalid, Unauthenticated
 from auth.identity import Credential, Identity, Kind
 from auth.jwks import JwksCache, KeySource
-from auth.patterns import matches
+from auth.patterns import check_repositories, matches
 
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _ALGORITHM = re.compile(r"(?:RS|PS|ES)(?:256|384|512)|EdDSA")
@@ -49,7 +49,7 @@ class IdentityRule:
         if not self.name or any(brace in _PLACEHOLDER.sub("", self.name) for brace in "{}"):
             raise ValueError(f"{self.name!r} is no name for an identity; write it as ci/{{project_path}}")
         for text in self.scope:
-            Grant.parse(_PLACEHOLDER.sub("x", text))  # raises ScopeInvalid, which says what is wrong
+            check_repositories(Grant.parse(_PLACEHOLDER.sub("x", text)).pattern)  # raises ScopeInvalid, which says why
 
 
 @dataclass(frozen=True, slots=True)

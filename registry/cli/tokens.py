@@ -60,11 +60,14 @@ def create(  # noqa: PLR0917  # the command line gives them by name
     """
     from auth.access import Grant  # noqa: PLC0415  # start-up time
     from auth.errors import ScopeInvalid  # noqa: PLC0415
+    from auth.patterns import check_repositories  # noqa: PLC0415
 
     if user is None and not scope:
         raise Failure("say what the robot may do: --scope 'team/*:pull,push'; or whose token it is: --user", MISUSED)
     try:
         grants = tuple(Grant.parse(text) for text in scope) if scope else None
+        for grant in grants or ():
+            check_repositories(grant.pattern, *(("user",) if user else ()))
         until = _until(expires)
     except (ScopeInvalid, ValueError) as error:
         raise Failure(str(error), MISUSED) from error

@@ -309,6 +309,7 @@ def test_an_issuer_whose_tokens_anybody_could_make_or_use_is_refused(issuer: Oid
         ({"sub": ("**",)}, "robot", ("a:{sub}",)),
         ({"sub": ("**",)}, "robot", ("a/{sub:pull",)),
         ({"sub": ("**",)}, "robot", ("a,b:pull",)),
+        ({"sub": ("**",)}, "robot", ("Team/{sub}/**:pull",)),
     ],
 )
 def test_a_rule_that_looks_at_nothing_or_says_nothing_is_refused(

@@ -121,6 +121,9 @@ def test_a_token_is_shown_once(cargohold: Cargohold, config: Path) -> None:
         ("--name", "ci", "--scope", "team/*"),
         ("--name", "ci", "--scope", "team/*:fly"),
         ("--name", "ci", "--scope", "team /x:pull"),
+        ("--name", "ci", "--scope", "Team/**:pull"),
+        ("--name", "ci", "--scope", "users/{user}/**:pull"),
+        ("--name", "ci", "--scope", "users/{usr}/**:pull", "--user", "alice", "--force"),
         ("--name", "ci", "--scope", "a:pull", "--expires", "soon"),
     ],
 )
