@@ -70,9 +70,11 @@ def _hops(scope: Scope) -> list[str]:
 
 
 def _address(text: str) -> Address | None:
-    bare = text.strip("[]") if text.startswith("[") and text.endswith("]") else text
-    if bare.count(":") == 1:  # an IPv4 address with a port
-        bare = bare.partition(":")[0]
+    bare = text
+    if text.startswith("["):  # an IPv6 address, perhaps with a port
+        bare = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # an IPv4 address with a port
+        bare = text.partition(":")[0]
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:

@@ -11,6 +11,7 @@ from registry.cli.settings_options import ConfigOption, RootOption
 from registry.cli.storage_access import note_who_is_asked, with_storage
 
 if TYPE_CHECKING:
+    from auth.access import Grant
     from auth.accounts import AccessToken, Accounts
     from auth.refresh_tokens import Login
     from auth.secrets import Secret
@@ -58,16 +59,12 @@ def create(  # noqa: PLR0917  # the command line gives them by name
       cargohold token create --name laptop --user alice
       cargohold token create --name mirror --scope '**:pull' --json | jq -r .token
     """
-    from auth.access import Grant  # noqa: PLC0415  # start-up time
-    from auth.errors import ScopeInvalid  # noqa: PLC0415
-    from auth.patterns import check_repositories  # noqa: PLC0415
+    from auth.errors import ScopeInvalid  # noqa: PLC0415  # start-up time
 
     if user is None and not scope:
         raise Failure("say what the robot may do: --scope 'team/*:pull,push'; or whose token it is: --user", MISUSED)
     try:
-        grants = tuple(Grant.parse(text) for text in scope) if scope else None
-        for grant in grants or ():
-            check_repositories(grant.pattern, *(("user",) if user else ()))
+        grants = _grants(scope, "user") if user else _grants(scope)
         until = _until(expires)
     except (ScopeInvalid, ValueError) as error:
         raise Failure(str(error), MISUSED) from error
@@ -141,6 +138,17 @@ def revoke(
 
     for line in with_storage(config, root, work):
         output.result(("would end: " if dry_run else "ended: ") + line)
+
+
+def _grants(texts: list[str] | None, *placeholders: str) -> "tuple[Grant, ...] | None":
+    """What a token is good for; None: for all that its user may. Raises `ScopeInvalid`."""
+    from auth.access import Grant  # noqa: PLC0415  # start-up time
+    from auth.patterns import check_repositories  # noqa: PLC0415
+
+    grants = tuple(Grant.parse(text) for text in texts or ())
+    for grant in grants:
+        check_repositories(grant.pattern, *placeholders)
+    return grants or None
 
 
 def _until(text: str) -> float:

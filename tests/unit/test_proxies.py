@@ -28,6 +28,7 @@ def scope(peer: str | None, *headers: tuple[str, str]) -> dict[str, object]:
         ("10.0.0.1", [("x-forwarded-for", "1.2.3.4, nonsense")], "10.0.0.1"),
         ("10.0.0.1", [("x-forwarded-for", "198.51.100.7:4321")], "198.51.100.7"),
         ("10.0.0.1", [("x-forwarded-for", "::ffff:198.51.100.7")], "198.51.100.7"),
+        ("10.0.0.1", [("x-forwarded-for", "[2001:db8:1::7]:4711, 10.0.0.2")], "2001:db8:1::7"),
         ("10.0.0.1", [("forwarded", 'for="[2001:db8:1::7]";proto=https, for=10.0.0.2')], "2001:db8:1::7"),
         ("10.0.0.1", [("forwarded", "for=198.51.100.7;proto=https")], "198.51.100.7"),
         ("10.0.0.1", [("forwarded", "for=1.2.3.4"), ("x-forwarded-for", "198.51.100.7")], "198.51.100.7"),
