@@ -68,6 +68,7 @@ class RegistryProtocol(HttpToolsProtocol):
         self._body_seen = False
         self._objection = (400, "the request is not valid HTTP/1.1")
         self._hosts = 0
+        self._trailers = 0
         self._coded = False
         self._lingering = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -165,6 +166,7 @@ class RegistryProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._hosts = 0
+        self._trailers = 0
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -183,7 +185,12 @@ class RegistryProtocol(HttpToolsProtocol):
         self.scope = scope
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the head."""
+        """One field of the head; or of the trailers, which no proxy has looked at, and nobody here wants."""
+        if self._in_body:
+            self._trailers += 1
+            if self._trailers > _MAX_FIELDS:
+                raise self._too_many_fields()
+            return
         name = name.lower()
         if name in _NOTED_FIELDS:
             if name == b"host":
@@ -194,8 +201,11 @@ class RegistryProtocol(HttpToolsProtocol):
                 self.expect_100_continue = True
         self.headers.append((name, value))
         if len(self.headers) > _MAX_FIELDS:
-            self._objection = (431, f"the request's head has more than {_MAX_FIELDS} fields")
-            raise httptools.HttpParserError("too many fields")
+            raise self._too_many_fields()
+
+    def _too_many_fields(self) -> Exception:
+        self._objection = (431, f"the request has more than {_MAX_FIELDS} fields")
+        return httptools.HttpParserError("too many fields")
 
     def on_headers_complete(self) -> None:
         """The head is whole: start the application."""
