@@ -21,6 +21,8 @@ from registry.content.walk import Entry
 from storage_backends.base import StorageBackend
 
 _LISTS = ("layers", "blobs", "manifests")
+_MEMBERS = {"schemaVersion", "mediaType", "artifactType", "config", *_LISTS, "subject", "annotations"}
+"""All that stands in a manifest of a form that we know: one of these alone that names nothing needs nothing."""
 _ANY_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
@@ -197,7 +199,7 @@ def references(data: bytes) -> Iterable[Digest]:
         named = [document["config"]] if "config" in document else []
         for member in _LISTS:
             named += document.get(member) or ()
-        if named and "fsLayers" not in document:
+        if "fsLayers" not in document and (named or _MEMBERS.issuperset(document)):
             return [Digest.parse(descriptor["digest"]) for descriptor in named]
     except (strict_json.JSONInvalid, DigestInvalid, TypeError, AttributeError, LookupError):
         pass  # not of a form that we know

@@ -145,3 +145,20 @@ async def test_what_an_immutable_tag_names_stays(backend: MemoryBackend, registr
         pass
 
     assert await is_there(registry, referrer)
+
+
+@pytest.mark.parametrize("lists", [{}, {"blobs": []}, {"blobs": None}])
+async def test_an_artifact_without_blobs_does_not_need_its_subject(
+    backend: MemoryBackend, registry: Registry, clock: Clock, lists: dict[str, object]
+) -> None:
+    subject = await push(registry, _SUBJECT)
+    document = {"mediaType": mediatypes.OCI_ARTIFACT, "artifactType": "a/b", **lists}
+    referrer = await push(registry, encoded(document | {"subject": descriptor(_SUBJECT, mediatypes.OCI_INDEX)}))
+    await registry.delete_manifest(_APP, subject)
+
+    for _ in range(3):
+        clock.let_grace_pass()
+        await collect(backend)
+
+    assert not await registry.blobs.has_bytes(subject)
+    assert not await is_there(registry, referrer)

@@ -283,6 +283,9 @@ _SOME = [str(Digest.of(bytes([number]))) for number in range(4)]
         ({"something": {"new": [_SOME[0]]}}, _SOME[:1]),
         ([_SOME[0]], _SOME[:1]),
         ({"layers": []}, []),
+        ({"artifactType": "a/b", "subject": {"digest": _SOME[0]}, "annotations": {"base": _SOME[1]}}, []),
+        ({"manifests": [], "subject": {"digest": _SOME[0]}}, []),
+        ({"manifests": [], "more": [{"digest": _SOME[0]}]}, _SOME[:1]),
     ],
 )
 def test_what_a_manifest_names_is_found_in_whatever_form(document: Mapping[str, object], found: list[str]) -> None:
