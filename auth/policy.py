@@ -155,6 +155,10 @@ class Policy:
         ]
         return (lambda tag: any(matches(pattern, tag) for pattern in patterns)) if patterns else None
 
+    def named_groups(self) -> frozenset[str]:
+        """The groups that rules are about."""
+        return frozenset(subject.name for rule in self.rules for subject in rule.who if subject.kind == "group")
+
     def admits_anonymous(self) -> bool:
         """True if somebody who has not logged in may do anything at all."""
         return any(not rule.deny and _names(rule, "anonymous") for rule in self.rules)

@@ -16,6 +16,9 @@ from auth.policy_source import PolicySource
 from auth.refresh_tokens import Login, RefreshTokens
 from auth.secrets import Secret
 
+_MOST_GROUPS = 100
+"""With more, a token names those that rules are about: it goes through proxies with each request, in one field."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
@@ -91,6 +94,8 @@ class TokenService:
         if request.offline and not login and self._authenticator.can_last(identity):
             refresh_token, begun = await self._refresh_tokens.issue(identity, request.service, request.client_id)
             login = begun.id
+        if len(identity.groups) > _MOST_GROUPS:
+            identity = replace(identity, groups=identity.groups & self._policy.current().named_groups())
         token = await self._mint.issue(identity, request.service, access, login)
         lifetime = int(self._mint.options.lifetime)
         return GrantedToken(token, lifetime, int(self._clock()), access, refresh_token)

@@ -15,7 +15,7 @@ from auth.bearer import BearerMint, BearerOptions, BearerVerifier
 from auth.errors import AccountInvalid, RequestInvalid, Throttled, Unauthenticated
 from auth.guard import Guard, read_basic
 from auth.htpasswd import HtpasswdFile
-from auth.identity import ANONYMOUS, Identity, Kind
+from auth.identity import ANONYMOUS, Credential, Identity, Kind
 from auth.keys import SigningKeys
 from auth.passwords import Passwords, check_hash, cost_of, stamp_of
 from auth.policy import DEFAULT_RULES, Policy, Rule, Subject
@@ -424,6 +424,21 @@ async def test_large_tokens_of_which_a_stranger_may_have_thousands_stay_in_nobod
 
     assert len(headers[0]) > 10_000
     assert kept < 500_000
+
+
+async def test_somebody_in_a_thousand_groups_of_a_directory_gets_a_token_that_is_accepted(world: World) -> None:
+    rules = (Rule((Subject("group", "Berlin-Engineering-Readers-7"),), ("**",), frozenset({Action.PULL})),)
+    policy = PolicySource(Policy(rules, {"own": frozenset({"zoe"})}))
+    keys = SigningKeys(world.backend, "auth/")
+    world.service = TokenService(world.authenticator, BearerMint(OPTIONS, keys), world.refresh, policy)
+    guard = Guard(BearerVerifier(OPTIONS, keys), policy, world.authenticator, world.accounts)
+    groups = frozenset(f"Berlin-Engineering-Readers-{number}" for number in range(1000))
+    zoe = Identity(Kind.USER, "zoe", groups, credential=Credential("ldap"))
+
+    header, _ = await bearer(world, zoe, "repository:a/b:pull")
+
+    assert len(header) < 2000
+    assert (await guard.identify(header, HERE)).may(Action.PULL, "a/b")
 
 
 @pytest.mark.parametrize(
