@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from registry.cleanup.filters import Label, has_label
+from registry.cleanup.inventory import attached_to
 from registry.content.digest import Digest
 from registry.content.versions import version_of
 from registry.name_patterns import NamePattern
@@ -172,7 +173,9 @@ def decide(policy: Policy, candidates: Sequence[Candidate], now: float, grace: f
         fitting = [candidate for candidate in candidates if rule.fits(candidate, now)]
         if rule.newest is not None:
             counted = [one for one in fitting if not any(expire.fits(one.tag) for expire in policy.expire)]
-            fitting = _newest(counted, rule.newest, rule.order)
+            images = [one for one in counted if not attached_to(one.tag)]
+            others = [one for one in counted if attached_to(one.tag)]  # signatures whose image is gone, or elsewhere
+            fitting = [*_newest(images, rule.newest, rule.order), *_newest(others, rule.newest, rule.order)]
         for candidate in fitting:
             deciding.kept.setdefault(candidate, str(rule))
     return [deciding.decide(candidate) for candidate in candidates]

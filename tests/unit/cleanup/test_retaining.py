@@ -178,6 +178,21 @@ async def test_what_labels_an_image_has_whose_config_is_damaged_nobody_knows(
         assert gone(await remove(backend, chooser)) == set(), text
 
 
+async def test_signatures_whose_image_is_gone_take_no_place_of_the_newest(
+    backend: MemoryBackend, registry: Registry, clock: Clock
+) -> None:
+    for number in range(3):
+        released = await push(registry, f"v{number}", b"release %d" % number)
+        await push(registry, f"sha256-{released.encoded}.sig", b"signature %d" % number)
+        clock.pass_days(1)
+    await registry.delete_manifest(APP, released)
+
+    await retain(backend, policy(keep=[Keep(newest=2)]))
+
+    assert {tag for tag in await tags(backend) if not tag.endswith(".sig")} == {"v0", "v1"}
+    assert f"sha256-{released.encoded}.sig" in await tags(backend)
+
+
 async def test_labels_of_platforms_keep_their_index(backend: MemoryBackend, registry: Registry, clock: Clock) -> None:
     labelled = json.dumps({"config": {"Labels": {"stage": "production"}}}).encode()
     await push_index(registry, "many", await push(registry, None, b"one", config=labelled))
