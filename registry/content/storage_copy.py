@@ -103,6 +103,9 @@ class StorageCopy:
             except NotFound:
                 self._fail(key, "is not at the target")
                 return
+            except OSError as error:
+                self._fail(key, f"cannot be read at the target: {error.strerror}")
+                return
             if found != digest:
                 self._fail(key, f"has the digest {found} at the target")
             self.progress.verified += 1
@@ -145,6 +148,8 @@ class StorageCopy:
             pass  # deleted meanwhile at the source
         except InvalidKey as error:
             self._fail(key, str(error))
+        except OSError as error:
+            self._fail(key, f"cannot be read at the source: {error.strerror}")
         self.progress.objects_done += 1
 
     async def _copy_small(self, key: str, *, dry_run: bool) -> None:

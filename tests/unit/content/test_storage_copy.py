@@ -1,7 +1,9 @@
 """A registry is copied whole, in an order that never shows what is not there, and only once."""
 
 import asyncio
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from registry.content.storage_copy import StorageCopy
 from storage_backends.base import ObjectInfo
 from storage_backends.errors import Unavailable
 from storage_backends.memory import MemoryBackend
+from storage_backends.sendable import FileRegion
 from tests.unit.breaking_backend import BreakingBackend
 
 pytestmark = pytest.mark.anyio
@@ -150,6 +153,35 @@ async def test_damaged_bytes_are_named_and_not_copied(source: MemoryBackend) -> 
     assert [item.key for item in copy.progress.failed] == [keyspace.blob(_DIGEST)]
     assert "damaged" in copy.progress.failed[0].reason
     assert set(_OBJECTS) - set(await _contents(target)) == {keyspace.blob(_DIGEST)}
+
+
+class _FailingDisk(MemoryBackend):
+    """One blob cannot be read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    async def open_read(self, key: str, start: int = 0, length: int | None = None) -> Any:
+        if key != keyspace.blob(_DIGEST):
+            return await super().open_read(key, start, length)
+        return FileRegion(os.open(self._root, os.O_RDONLY), 0, len(_BLOB), len(_BLOB))  # a directory has no bytes
+
+
+async def test_what_a_disk_does_not_give_is_named_and_stops_nothing_else(tmp_path: Path) -> None:
+    source, target = _FailingDisk(tmp_path), MemoryBackend()
+    await source.put_many(list(_OBJECTS.items()))
+    copy = StorageCopy(source, target, jobs=3)
+    await copy.run()
+    back = StorageCopy(target, source, jobs=3)
+    await target.put(keyspace.blob(_DIGEST), _BLOB)
+    await back.verify()
+
+    for progress in (copy.progress, back.progress):
+        [failed] = progress.failed
+        assert failed.key == keyspace.blob(_DIGEST)
+        assert "cannot be read" in failed.reason
+    assert set(_OBJECTS) <= set(await _contents(target))
 
 
 async def test_damage_at_the_target_is_found_by_a_check(source: MemoryBackend) -> None:
