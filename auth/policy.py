@@ -121,7 +121,7 @@ class Policy:
             if not rule.deny and Action.PULL in _meant(rule) and self._concerns(rule, identity)
             for pattern in rule.repositories
         ]
-        patterns += [grant.pattern for grant in identity.scope or () if Action.PULL in grant.actions]
+        patterns += [grant.pattern for grant in identity.scope or () if Action.PULL in _with_admin(grant.actions)]
         beginnings = (fixed_beginning(pattern, values) for pattern in patterns)
         return any(
             beginning.startswith(namespace) or namespace.startswith(beginning)

@@ -279,7 +279,7 @@ def test_groups_of_the_settings_are_users_only() -> None:
         ),
         max_size=5,
     ),
-    st.sampled_from([ANONYMOUS, ALICE, BOB, robot("a/*:pull,push"), limited("a/**:pull")]),
+    st.sampled_from([ANONYMOUS, ALICE, BOB, robot("a/*:pull,push"), robot("**:admin"), limited("a/**:pull")]),
     st.sampled_from(["a/b", "a/b/c", "bc", "alice/x", "z"]),
 )
 def test_what_is_decided_is_what_is_explained(
@@ -306,6 +306,7 @@ def test_what_may_be_seen_says_where_to_look() -> None:
     assert policy.may_see_below(ALICE, "users/alice/x/")
     assert not policy.may_see_below(ALICE, "users/bob/")
     assert not policy.may_see_below(BOB, "team/")
+    assert policy.may_see_below(robot("team/**:admin"), "team/")
 
 
 @pytest.mark.parametrize(
