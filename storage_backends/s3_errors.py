@@ -37,6 +37,7 @@ _REMEDIES = {
     "PermanentRedirect": "the bucket is in another region: correct storage.s3.region or storage.s3.endpoint",
     "IllegalLocationConstraintException": "the region is wrong: correct storage.s3.region",
     "InvalidBucketName": "correct storage.s3.bucket",
+    "InvalidObjectState": "the object lies in an archive: restore it, and let no lifecycle rule move others there",
     "NotImplemented": "this server lacks something that the registry needs",
     "KMS.NotFoundException": "the key is not there: correct storage.s3.kms_key_id",
     "KMS.DisabledException": "the encryption key is disabled",

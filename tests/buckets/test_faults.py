@@ -104,6 +104,7 @@ async def test_what_does_not_pass_is_said_and_may_be_tried_later(
         (403, "SignatureDoesNotMatch", "secret key is wrong"),
         (403, "RequestTimeTooSkewed", "clock"),
         (400, "AuthorizationHeaderMalformed", "region"),
+        (403, "InvalidObjectState", "archive"),
     ],
 )
 async def test_what_the_operator_has_to_mend_is_said_at_once(
