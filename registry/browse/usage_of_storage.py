@@ -46,7 +46,7 @@ class StorageUsage:
         self.notes += work.collected.notes
 
     async def _repository(self, found: Inventory) -> None:
-        tagged = found.needed_by([digest for digest, image in found.images.items() if image.tags])
+        tagged = found.needed_by([digest for digest, image in found.images.items() if found.own_tags(image)])
         needed: dict[Digest, bool] = {}
         for digest, image in found.images.items():
             for part in (digest, *image.named):

@@ -2,12 +2,18 @@
 
 import pytest
 
+from registry.browse.dangling import dangling
 from registry.browse.usage import Space, Usage
 from registry.browse.usage_of_place import PlaceUsage
 from registry.browse.usage_of_storage import StorageUsage
+from registry.cleanup.filters import Filters
 from registry.cleanup.gc import Options
+from registry.cleanup.image_removal import ImageRemoval
+from registry.cleanup.image_removal import Options as RemovalOptions
+from registry.cleanup.prune import Prune
 from registry.content import keyspace
 from registry.content.digest import Digest
+from registry.content.immutable_tags import nothing
 from registry.content.local_place import LocalPlace
 from registry.content.names import RepositoryName
 from registry.content.places import Source
@@ -157,3 +163,24 @@ async def test_a_blob_that_is_missing_takes_no_space() -> None:
     look = await looked(backend)
 
     assert look.usage.tagged == whole(ONE) - len(BASE.data)
+
+
+async def test_a_tag_that_belongs_to_an_image_without_one_keeps_neither() -> None:
+    """What is called reclaimable and dangling is what prune takes."""
+    backend = MemoryBackend()
+    registry = Registry(backend, Rules())
+    signature = artifact(b"signature", "application/sig", subject=TWO.manifest)
+    await push(registry, "app", ONE, "1")
+    await push(registry, "app", TWO)
+    await push(registry, "app", signature, f"sha256-{TWO.manifest.digest.removeprefix('sha256:')}.sig")
+    found = StorageUsage(backend, Options(grace=-1))
+    async for _ in found.run():
+        pass
+
+    assert await dangling(backend, "app") == [Digest.parse(TWO.manifest.digest)]
+    removal = ImageRemoval(backend, Prune(backend, Filters(), nothing, -1), RemovalOptions(-1, 0), "a test")
+    async for _ in removal.run():
+        pass
+
+    assert found.usage.untagged == found.usage.spaces[0].reclaimable == removal.removed.freed > 3000
+    assert await dangling(backend, "app") == []
