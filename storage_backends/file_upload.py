@@ -114,8 +114,13 @@ def open_locked(path: str, key: str, publish: Publish) -> FileUpload:
 
 
 def remove_if_left(path: str, latest: float) -> bool:
-    """Remove a file that nobody holds and that nobody has written to since `latest`; true if that was so."""
+    """Remove a file that nobody holds and that nobody has written to since `latest`; true if that was so.
+
+    What somebody may go on with is not held for a moment: it would be busy then.
+    """
     try:
+        if _written(path) > latest:
+            return False
         fd = _lock(path, path)
     except (NotFound, UploadBusy):
         return False
@@ -147,6 +152,13 @@ def _lock(path: str, key: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError as error:
+        raise reading(error, path) from error
 
 
 def _check_still_there(fd: int, path: str, key: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -313,6 +314,20 @@ async def test_files_that_no_key_can_name_are_not_listed(tmp_path: Path, name: s
     assert (await backend.list("")).entries == ("up/1",)
     assert await backend.expire_uploads("up/", -60) == 1
     assert (await backend.list("up/")).entries == ()
+
+
+@pytest.mark.anyio
+async def test_who_looks_for_what_was_left_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that was held even for a moment would be busy for the client that goes on with it."""
+    backend = open_directory(tmp_path)
+    await backend.create_upload("up/1")
+    (tmp_path / "$scratch" / "part").touch()
+    held: list[int] = []
+    monkeypatch.setattr(fcntl, "flock", lambda fd, _: held.append(fd))
+
+    assert await backend.expire_uploads("up/", 3600) == 0
+
+    assert not held
 
 
 @pytest.mark.anyio
