@@ -65,7 +65,7 @@ class GrowingBlob:
         """Wait for the end. Raises what the blob has failed with."""
         while not self._is_right:
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.with_traceback(None)
             await self._changed.wait()
 
     def read(self, start: int, length: int | None) -> ByteStream:
@@ -90,7 +90,7 @@ class GrowingBlob:
             if limit > offset:
                 return limit
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.with_traceback(None)  # which grows with each who is told
             if self._is_right:
                 raise PlaceUnavailable(f"the blob ends at byte {self.size}, before what was asked for")
             await self._changed.wait()

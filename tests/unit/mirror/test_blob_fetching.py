@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import traceback
 from contextlib import aclosing
 from pathlib import Path
 
@@ -147,6 +148,21 @@ async def test_who_reads_beyond_the_end_of_a_blob_that_came_does_not_wait_for_mo
         async with asyncio.timeout(5):
             await _read(growing.read(len(SMALL.data), 10))
 
+    growing.close()
+
+
+async def test_what_is_logged_of_a_failure_does_not_grow_with_each_client_that_it_cuts_off(tmp_path: Path) -> None:
+    (tmp_path / "blob").touch()
+    growing = GrowingBlob(len(LARGE.data), os.open(tmp_path / "blob", os.O_RDONLY))
+    growing.fail(PlaceCorrupt("wrong"))
+
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(PlaceCorrupt) as raised:
+            await _read(growing.read(0, None))
+        lengths.add(len(traceback.extract_tb(raised.value.__traceback__)))
+
+    assert len(lengths) == 1
     growing.close()
 
 
