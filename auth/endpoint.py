@@ -29,6 +29,7 @@ TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
 JWKS_PATH = "/.well-known/jwks.json"
 _MAX_BODY = 64 * 1024
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  # the name of a kind
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _log = logging.getLogger(__name__)
 
@@ -100,7 +101,8 @@ class TokenEndpoint:
             granted = await self._service.grant(identity, asked, login)
         except (AuthError, StorageError) as error:
             return self._refused(request, error, claimed, action)
-        return self._granted(request, identity, granted, action)
+        kind = {"issued_token_type": _ACCESS_TOKEN} if _first(form, "grant_type") == _EXCHANGE else {}
+        return self._granted(request, identity, granted, action, **kind)
 
     async def jwks(self, _: Request) -> Response:
         """The public keys, for whoever verifies our tokens."""
@@ -129,7 +131,9 @@ class TokenEndpoint:
         scopes = parse_scopes(parameters.get("scope", ()))
         return TokenRequest(service, scopes, _first(parameters, "client_id"), offline)
 
-    def _granted(self, request: Request, identity: Identity, granted: GrantedToken, how: str) -> Response:
+    def _granted(
+        self, request: Request, identity: Identity, granted: GrantedToken, how: str, **further: str
+    ) -> Response:
         scope = " ".join(
             f"{entry.kind}{f'({entry.resource_class})' if entry.resource_class else ''}:{entry.name}:"
             + ",".join(entry.actions)
@@ -144,6 +148,7 @@ class TokenEndpoint:
             "expires_in": granted.lifetime,
             "issued_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(granted.issued)),
             "scope": scope,
+            **further,
         }
         if granted.refresh_token:
             body["refresh_token"] = granted.refresh_token

@@ -80,6 +80,7 @@ def test_an_identity_token_is_exchanged_and_counts_as_a_password_too(closed: Gua
     )
 
     assert exchanged.json()["scope"] == "repository:team/app/web:pull,push"
+    assert exchanged.json()["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"  # RFC 8693, 2.2.1
     assert begun.status_code == 202
 
 
