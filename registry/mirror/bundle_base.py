@@ -35,7 +35,7 @@ class Base(Protocol):
         ...
 
     def has_image(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
-        """True if a repository has the manifest `digest` under the reference."""
+        """True if a repository has the manifest `digest` under the reference, a tag or its digest."""
         ...
 
     def has_another(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
@@ -77,6 +77,8 @@ class EarlierBundle:
 
     def has_image(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:
         """See `Base`."""
+        if isinstance(reference, Digest):
+            return self.has(digest)  # nothing says of which repository an index's children are
         return self._images.get((name, reference)) == digest
 
     def has_another(self, name: RepositoryName, reference: Reference, digest: Digest) -> bool:

@@ -1,8 +1,8 @@
 """Takes the inventory of a place: what its images consist of, as the hashes of an inventory (`bundle_base`).
 
-Tags with the manifests that they name, further manifests, and layers are in it; configs are not: an image whose config
-is there and whose manifest is not is rare, and a config small. An image that has lost one of its blobs is not in it
-either, so that the next bundle heals it.
+Tags with the manifests that they name, further manifests of each repository, and layers are in it; configs are not: an
+image whose config is there and whose manifest is not is rare, and a config small. An image that has lost one of its
+blobs is not in it either, so that the next bundle heals it.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from registry.content import mediatypes
 from registry.content.digest import Digest
 from registry.content.errors import ContentCorrupt, ManifestInvalid, ManifestUnknown, NameUnknown
 from registry.content.manifests import parse_manifest
-from registry.content.names import RepositoryName
+from registry.content.names import Reference, RepositoryName
 from registry.content.places import Source, Target
 from registry.mirror.bundle_base import content_hash, image_hash
 
@@ -46,8 +46,13 @@ class InventoryTaker:
             except ManifestUnknown:
                 continue  # deleted meanwhile
             self.images += 1
-            if whole and name.startswith(self._prefix):
-                self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), tag, digest))
+            if whole:
+                self._note(name, tag, digest)
+
+    def _note(self, name: RepositoryName, reference: Reference, digest: Digest) -> None:
+        """Enter what a reference of a repository names."""
+        if name.startswith(self._prefix):
+            self.hashes.add(image_hash(RepositoryName(name.removeprefix(self._prefix)), reference, digest))
 
     async def _take(self, name: RepositoryName, digest: Digest, seen: dict[Digest, bool]) -> bool:
         """A manifest with all that it needs and that refers to it; False if it cannot be read, or needs a blob that is
@@ -85,5 +90,5 @@ class InventoryTaker:
         """As `_take`, of a manifest that no tag need name."""
         whole = await self._take(name, digest, seen)
         if whole:
-            self.hashes.add(content_hash(digest))
+            self._note(name, digest, digest)
         return whole

@@ -116,7 +116,7 @@ class BundleWriter:
         self._image.entries.add(name, manifest, tags)
         if tags and all(self._base.has_image(name, tag, digest) for tag in tags):
             self._image.new.discard(digest)
-        elif tags or not self._base.has(digest):
+        elif tags or not self._base.has_image(name, digest, digest):
             self._image.new.add(digest)
         if digest not in self._blobs:
             self._tar.add(blob_name(digest), manifest.data)

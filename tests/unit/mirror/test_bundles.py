@@ -250,6 +250,28 @@ def test_a_tag_that_is_moved_back_crosses_again_though_a_bundle_before_the_inven
     assert target.at("team/app").tags == {"latest": Digest.parse(AMD.manifest.digest)}
 
 
+def test_what_another_repository_has_crosses_into_a_repository_that_lacks_it(tmp_path: Path) -> None:
+    """A signature that was copied there later, and a platform that was not wanted before."""
+    source, target = source_with(("dev/app:1", AMD), ("prod/app:1", AMD)), MemoryPlace()
+    signature = artifact(b"signature", "text/signature", subject=AMD.manifest)
+    source.add("dev/app", signature)
+    source.add("dev/app", MULTI, "multi")
+    source.add("prod/app", MULTI, "multi")
+    make(tmp_path / "dev.tar", source, "dev/app:1", "dev/app:multi", "prod/app:1")
+    only_amd = Options((Platform.parse("linux/amd64"),))
+    make(tmp_path / "prod.tar", source, "prod/app:multi", options=only_amd)
+    for name in ("dev.tar", "prod.tar"):
+        load_into(target, tmp_path / name)
+    source.add("prod/app", signature)
+
+    base = inventory(target)[0]
+    make(tmp_path / "b.tar", source, "dev/app:1", "dev/app:multi", "prod/app:1", "prod/app:multi", base=base)
+    load_into(target, tmp_path / "b.tar")
+
+    assert target.at("prod/app") == source.at("prod/app")
+    assert {str(each.image.name) for each in contents(open_bundle(tmp_path / "b.tar"))} == {"prod/app"}
+
+
 def test_a_layer_that_the_other_side_has_in_any_repository_is_not_carried_again(tmp_path: Path) -> None:
     layer = random_layer(100_000, 1)
     source, target = source_with(("new:1", image([layer]))), MemoryPlace()
