@@ -1,5 +1,6 @@
 """Times and digests as docker shows them to people. Pure. Source: docker/go-units, duration.go; docker's formatter."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 _MINUTE, _HOUR = 60, 3600
@@ -32,7 +33,11 @@ def duration(seconds: float) -> str:
 
 def at(moment: datetime | None) -> str:
     """`2024-01-01 00:00:00 +0000 UTC`, in local time, as docker's `.CreatedAt` of images; `N/A` for no time."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z") if moment is not None else "N/A"
+    if moment is None:
+        return "N/A"
+    with suppress(OverflowError):  # there is no year 10000
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
 def rfc3339(moment: datetime | None) -> str:

@@ -1,5 +1,6 @@
 """Times and ids as docker shows them."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -43,3 +44,15 @@ def test_times_and_ids_are_cut_as_docker_cuts_them() -> None:
     assert rfc3339(NOW + timedelta(seconds=0.5)) == "2026-01-01T00:00:00Z"
     assert short_id("sha256:" + "0123456789abcdef" * 4) == "0123456789ab"
     assert (shortened("short", 5), shortened("longer", 5)) == ("short", "long…")
+
+
+def test_a_time_that_is_none_where_we_are_is_told_as_it_is_at_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who pushes an image that was made in the last hour of 9999 ends nobody's list."""
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    try:
+        assert at(NOW) == "2026-01-01 01:00:00 +0100 CET"
+        assert at(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)) == "9999-12-31 23:59:59 +0000 UTC"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
