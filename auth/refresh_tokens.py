@@ -6,6 +6,8 @@ when it is revoked, when its time is over, or when the credential that it came f
 
 import asyncio
 import json
+import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from storage_backends.base import StorageBackend
 from storage_backends.errors import NotFound
 
 _PAGE = 500
+_HASH = re.compile(r"[0-9a-f]{64}")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ class RefreshTokens:
         while more:
             page = await self._backend.children(self._prefix, after=after, limit=_PAGE)
             for name in page.entries:
-                yield self._prefix + name
+                if _HASH.fullmatch(name):  # and not what a filesystem or a person has left there
+                    yield self._prefix + name
             more, after = page.more, page.entries[-1] if page.entries else ""
 
     async def _load(self, key: str) -> Login | None:
@@ -96,7 +101,11 @@ class RefreshTokens:
             stored = await self._backend.get(key)
         except NotFound:
             return None
-        return _decode(json.loads(stored.data))
+        try:
+            return _decode(json.loads(stored.data))
+        except (ValueError, KeyError, TypeError) as error:
+            _log.warning("%s is damaged and lets nobody in: %s", key, error)
+            return None
 
     def _key(self, secret_hash: str) -> str:
         return f"{self._prefix}{secret_hash}"

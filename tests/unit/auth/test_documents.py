@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 
 import jwt
 import pytest
@@ -17,6 +18,7 @@ from auth.secrets import Secret, Use
 from auth.shared_key import SharedKey
 from auth.token_uses import TokenUses
 from storage_backends.errors import StorageFull
+from storage_backends.filesystem import FilesystemBackend
 from storage_backends.memory import MemoryBackend
 
 pytestmark = pytest.mark.anyio
@@ -271,6 +273,28 @@ async def test_ending_a_login_leaves_the_others(backend: MemoryBackend, clock: C
 
     assert await tokens.find(first, "here") is None
     assert await tokens.find(second, "here") == two
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (".nfs0001", b"{}"),
+        (".DS_Store", b"x"),
+        ("notes.txt", b"x"),
+        ("a" * 64, b""),
+        ("b" * 64, b"{}"),
+        ("c" * 64, b"["),
+    ],
+)
+async def test_what_strayed_among_logins_hinders_nobody_from_ending_one(tmp_path: Path, name: str, data: bytes) -> None:
+    logins = RefreshTokens(FilesystemBackend(tmp_path), "auth/", 1000)
+    text, login = await logins.issue(ALICE, "here", "docker")
+    (tmp_path / "auth/logins" / name).write_bytes(data)
+
+    assert [one.id async for one in logins.all()] == [login.id]
+    assert await logins.sweep() == 0
+    assert [one.id for one in await logins.revoke(lambda one: one.id == login.id)] == [login.id]
+    assert await logins.find(text, "here") is None
 
 
 async def test_logins_that_are_over_are_swept(backend: MemoryBackend, clock: Clock) -> None:
