@@ -20,6 +20,8 @@ from registry.content.errors import (
     DigestInvalid,
     NotMirrored,
     PlaceCorrupt,
+    PlaceMisbehaved,
+    PlaceRefused,
     PlaceUnavailable,
     SizeInvalid,
     UploadConflict,
@@ -70,6 +72,8 @@ class _Fetch:
     growing: GrowingBlob | None = None
     is_doubtful: bool = False
     """The bytes are here, and the upstream has not shown that it has them."""
+    is_sized: bool = True
+    """The upstream has not yet refused to say how long it is."""
     session: Session = field(init=False)
 
     def __post_init__(self) -> None:
@@ -198,12 +202,12 @@ class BlobFetching:
 
     async def _read_along(self, fetch: _Fetch, key: str) -> None:
         """Let readers see what another process has fetched for this repository by now."""
-        if fetch.growing is None and key == fetch.session.key:
+        if fetch.growing is None and key == fetch.session.key and fetch.is_sized:
             region = await self._unfinished(key)
             if region is not None:
                 with closing(region):
-                    size = await fetch.place.blob_size(fetch.name, fetch.digest)
-                    fetch.show(GrowingBlob(size, os.dup(region.fd)))
+                    if (size := await self._size(fetch)) is not None:
+                        fetch.show(GrowingBlob(size, os.dup(region.fd)))
         if fetch.growing is not None:
             fetch.growing.advance(fetch.growing.written())
 
@@ -234,10 +238,18 @@ class BlobFetching:
         """How many bytes a killed process has left, to go on from; all of them are as good as none."""
         uploads = self._local.uploads
         begun = await uploads.take_up(fetch.session)
-        if begun and begun >= await fetch.place.blob_size(fetch.name, fetch.digest):
+        if begun and begun >= (await self._size(fetch) or 0):
             await uploads.cancel(fetch.session)
             begun = await uploads.take_up(fetch.session)
         return begun
+
+    async def _size(self, fetch: _Fetch) -> int | None:
+        """The size of a blob, in bytes; None if the upstream does not say without sending it."""
+        try:
+            return await fetch.place.blob_size(fetch.name, fetch.digest)
+        except (PlaceMisbehaved, PlaceRefused):
+            fetch.is_sized = False
+            return None
 
     async def _file(self, session: Session, begun: int, stack: AsyncExitStack) -> tuple["_File", int]:
         """Where the blob can be read while it comes, and how many bytes are there already."""

@@ -11,7 +11,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.places import OpenBlob, Referrer
 from registry.content.repository import Registry, Rules
-from registry.mirror.errors import MirrorError
+from registry.mirror.errors import MirrorError, UpstreamMisbehaved
 from storage_backends.memory import MemoryBackend
 from tests.images import Content, Image, Index
 
@@ -20,7 +20,8 @@ BLOCK = 256 * 1024
 
 class FakeUpstream:
     """Holds what a test puts into it. With `failure` every call raises it; `go_on` holds blobs up behind their first
-    block until it is set; a blob ends in `breaks` after that block; with `lies` bytes are others than they should be.
+    block until it is set; a blob ends in `breaks` after that block; with `lies` bytes are others than they should be;
+    if it is not `sized` it says no size of a blob.
     """
 
     def __init__(self) -> None:
@@ -28,8 +29,11 @@ class FakeUpstream:
         self.failure: MirrorError | None = None
         self.breaks: MirrorError | None = None
         self.lies = False
+        self.sized = True
         self.began = asyncio.Event()
         """Set when a blob is asked for."""
+        self.sizing = asyncio.Event()
+        """Set when the size of a blob is asked for."""
         self.go_on = asyncio.Event()
         self.go_on.set()
         self._place = LocalPlace(Registry(MemoryBackend(), Rules(check_references=False)))
@@ -77,6 +81,9 @@ class FakeUpstream:
     async def blob_size(self, name: RepositoryName, digest: Digest) -> int:
         """See `SizedSource`."""
         self._ask("blob size")
+        self.sizing.set()
+        if not self.sized:
+            raise UpstreamMisbehaved("it does not say how long the blob is")
         async with self._place.blob(name, digest) as opened:
             return opened.size
 

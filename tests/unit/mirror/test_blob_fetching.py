@@ -20,6 +20,7 @@ from registry.mirror.growing import GrowingBlob
 from registry.mirror.mirroring_registry import MirroringRegistry
 from storage_backends.base import StorageBackend
 from storage_backends.errors import Unavailable
+from storage_backends.filesystem import FilesystemBackend
 from storage_backends.memory import MemoryBackend
 from storage_backends.sendable import Sendable, blocks_of
 from tests.images import Content, random_bytes
@@ -362,6 +363,40 @@ async def test_what_a_killed_process_has_left_does_no_harm_however_much_it_is(
 
     assert await _pull(mirror, digest) == LARGE.data
     assert await _left_uploads(backend) == ()
+
+
+async def test_what_a_killed_process_has_left_does_no_harm_where_the_upstream_does_not_say_how_long_it_is(
+    make_mirror: MakeMirror, upstream: FakeUpstream, backend: StorageBackend
+) -> None:
+    mirror = make_mirror()
+    digest = await upstream.put("team/app", LARGE)
+    upstream.sized = False
+    session = Session.fetching(APP, digest)
+    await backend.create_upload(session.key)
+    async with backend.open_upload(session.key) as writer:
+        await asyncio.to_thread(writer.write, memoryview(LARGE.data[:BLOCK]))
+        await writer.save()
+
+    assert await _pull(mirror, digest) == LARGE.data
+    assert await _left_uploads(backend) == ()
+
+
+async def test_another_process_waits_for_a_blob_of_which_the_upstream_does_not_say_how_long_it_is(
+    make_mirror: MakeMirror, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    storage = FilesystemBackend(tmp_path)
+    digest = await upstream.put("team/app", LARGE)
+    upstream.sized = False
+    upstream.go_on.clear()
+    opened = await make_mirror(storage=storage).blobs.open(APP, digest)
+    opened.close()
+    waiting = asyncio.create_task(_pull(make_mirror(storage=storage), digest))
+    await upstream.sizing.wait()
+    upstream.go_on.set()
+
+    assert await waiting == LARGE.data
+    assert upstream.asked["blob"] == 1
+    assert upstream.asked["blob size"] == 1
 
 
 async def test_without_room_for_temporary_files_the_answer_says_so_and_nothing_is_kept(
