@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from storage_backends import file_upload
 from storage_backends.base import Listing, ObjectInfo, Ready, StorageBackend, StoredObject, Upload
-from storage_backends.errors import NotFound, Unavailable
+from storage_backends.errors import NotFound, StorageError, Unavailable
 from storage_backends.file_upload import FileUpload
 from storage_backends.keys import check_key, check_prefix, is_component
 from storage_backends.os_errors import reading
@@ -66,7 +66,7 @@ class FilesystemBackend(StorageBackend):
             found = self._small.lookup(path, signature(os.stat(path)))
             return self._read_small(path, key) if found is None else found
         except OSError as error:
-            raise reading(error, key) from error
+            raise self._failure(error, key) from error
 
     async def put(
         self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None, durable: bool = True
@@ -92,7 +92,7 @@ class FilesystemBackend(StorageBackend):
         try:
             return _info(key, os.stat(self._path(key)))
         except OSError as error:
-            raise reading(error, key) from error
+            raise self._failure(error, key) from error
 
     async def delete(self, key: str, *, if_match: str | None = None, durable: bool = True) -> None:
         """See the contract."""
@@ -130,7 +130,9 @@ class FilesystemBackend(StorageBackend):
         try:
             is_empty = _is_empty(directory)
         except OSError as error:
-            raise reading(error, prefix) from error
+            raise self._failure(error, prefix) from error
+        if is_empty and not self._is_there():
+            raise self._gone()
         if is_empty and not dry_run:
             await self._in_thread(self._publisher.remove_empty, directory)
         return is_empty
@@ -140,7 +142,7 @@ class FilesystemBackend(StorageBackend):
         try:
             fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise reading(error, key) from error
+            raise self._failure(error, key) from error
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
@@ -191,7 +193,10 @@ class FilesystemBackend(StorageBackend):
     async def expire_uploads(self, prefix: str, older_than: float) -> int:
         """See the contract."""
         check_prefix(prefix)
-        return await self._in_thread(self._expire, prefix, older_than)
+        try:
+            return await self._in_thread(self._expire, prefix, older_than)
+        except OSError as error:
+            raise self._failure(error, prefix) from error
 
     async def check(self) -> None:
         """See the contract."""
@@ -214,6 +219,17 @@ class FilesystemBackend(StorageBackend):
         if ready is not None:
             await ready()
         await self._in_thread(self._publisher.commit, upload.path, key, places)
+
+    def _failure(self, error: OSError, key: str) -> StorageError:
+        """What it means that something cannot be read. Where nothing is mounted nobody knows what is not there."""
+        failure = reading(error, key)
+        return self._gone() if isinstance(failure, NotFound) and not self._is_there() else failure
+
+    def _is_there(self) -> bool:
+        return os.path.isdir(self._scratch)
+
+    def _gone(self) -> Unavailable:
+        return Unavailable("the storage's directory is gone: mount it again, or restart if it is meant to be empty")
 
     def _path(self, key: str) -> str:
         check_key(key)
@@ -241,7 +257,7 @@ class FilesystemBackend(StorageBackend):
                 names = await self._in_thread(_sorted_names, path) if large else _sorted_names(path)
                 self._names.keep(path, status, names, len(names) + 1)
         except OSError as error:
-            failure = reading(error, key)
+            failure = self._failure(error, key)
             if isinstance(failure, NotFound):
                 return []
             raise failure from error
@@ -255,7 +271,7 @@ class FilesystemBackend(StorageBackend):
                 if len(keys) == count:
                     break
         except OSError as error:
-            raise reading(error, prefix) from error
+            raise self._failure(error, prefix) from error
         return keys
 
     def _expire(self, prefix: str, older_than: float) -> int:
@@ -276,8 +292,11 @@ class FilesystemBackend(StorageBackend):
                     for entry in entries
                     if is_component(entry.name)
                 )
-        except (FileNotFoundError, NotADirectoryError):
-            return
+        except (FileNotFoundError, NotADirectoryError) as error:
+            failure = self._failure(error, prefix)
+            if isinstance(failure, NotFound):
+                return
+            raise failure from error
         base = f"{directory}/" if directory else ""
         for name in found:
             key = base + name
