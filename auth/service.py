@@ -16,7 +16,7 @@ from auth.policy_source import PolicySource
 from auth.refresh_tokens import Login, RefreshTokens
 from auth.secrets import Secret
 
-_MOST_GROUPS = 100
+_MOST_GROUPS = 64
 """With more, a token names those that rules are about: it goes through proxies with each request, in one field."""
 
 
