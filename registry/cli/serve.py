@@ -86,15 +86,27 @@ def run_token_service(config: Path | None, flags: Mapping[str, object]) -> None:
     """Serve tokens alone until told to stop. Raises `Failure`."""
     from registry.app import build_token_app  # noqa: PLC0415  # start-up time
 
-    _run(config, flags, build_token_app)
+    _run(config, flags, build_token_app, _check_that_it_issues)
 
 
-def _run(config: Path | None, flags: Mapping[str, object], build: Build) -> None:
-    """Read the settings and serve what `build` makes of them."""
+def _check_that_it_issues(settings: "Settings") -> None:
+    if settings.auth.url:
+        raise Failure(
+            f"auth.url: {settings.auth.url} is the token service of these settings, and nothing would be issued here:"
+            " give `auth serve` settings of its own, with users and rules",
+            MISUSED,
+        )
+
+
+def _run(
+    config: Path | None, flags: Mapping[str, object], build: Build, check: "Callable[[Settings], None]" = lambda _: None
+) -> None:
+    """Read the settings, `check` them and serve what `build` makes of them."""
     from registry.app_auth import SettingsSource, signature_of  # noqa: PLC0415  # start-up time
 
     seen = None if config is None else signature_of(config)
     loaded = read_settings(config, flags)
+    check(loaded.settings)
     source = None if config is None else SettingsSource(config, loaded, read_again(config, flags), seen)
     run_server(_with_log_format(loaded.settings), source, build)
 

@@ -66,6 +66,15 @@ def test_an_open_address_is_refused_before_anything_is_made(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_token_service_with_the_settings_of_a_registry_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text("auth: {url: https://auth.example.com}\naccess: {rules: []}\n")
+
+    done = run("auth", "serve", "--config", "c.yml", "--listen", "127.0.0.1:0", directory=tmp_path)
+
+    assert (done.returncode, "auth.url" in done.stderr) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_address_that_is_taken_is_reported_with_a_remedy(server: LiveServer, tmp_path: Path) -> None:
     ended = run("serve", "--root", tmp_path / "other", "--listen", server.address, directory=tmp_path)
 
