@@ -15,6 +15,7 @@ from registry.cli.settings_options import refused
 if TYPE_CHECKING:
     from config.settings import Settings
     from config.sync import CopySettings
+    from config.upstreams import UpstreamSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,29 @@ def _of_skopeo(settings: "Settings", file: Path, choice: Choice) -> "tuple[Setti
         upstreams, copies = read_skopeo(file, choice.target, platforms=choice.platforms, referrers=choice.referrers)
     except ConfigError as error:
         raise refused(error) from error
-    # what the file says of a registry counts more than the settings; where it gives no login, theirs is used
-    known = {upstream.url: upstream for upstream in settings.upstreams}
     told = [upstream for upstream in upstreams if upstream.username or upstream.ca_file or not upstream.verify_tls]
-    merged = [*told, *(upstream for url, upstream in known.items() if url not in {each.url for each in told})]
+    try:
+        hosts = {_host(upstream) for upstream in told}
+    except ValueError as error:
+        raise Failure(f"{file}: {error}", MISUSED) from error
+    merged = [_with_login(upstream, settings) for upstream in told]
+    merged += [upstream for upstream in settings.upstreams if _host(upstream) not in hosts]
     return settings.model_copy(update={"upstreams": tuple(merged)}), copies
+
+
+def _with_login(told: "UpstreamSettings", settings: "Settings") -> "UpstreamSettings":
+    """What a file says of a registry, which counts more than the settings; where it gives no login, with theirs."""
+    known = next((upstream for upstream in settings.upstreams if _host(upstream) == _host(told)), None)
+    if known is None or told.username:
+        return told
+    says = {"name": told.name, "ca_file": told.ca_file or known.ca_file, "verify_tls": told.verify_tls}
+    return known.model_copy(update=says)
+
+
+def _host(upstream: "UpstreamSettings") -> str:
+    from registry.mirror.endpoints import Endpoint  # noqa: PLC0415  # start-up time
+
+    return Endpoint.parse(upstream.url, plain_http=upstream.plain_http).host
 
 
 def _check(copies: "Sequence[CopySettings]", settings: "Settings") -> None:

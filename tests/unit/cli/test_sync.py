@@ -79,6 +79,16 @@ def test_a_file_of_skopeo_gives_copies_and_registries(tmp_path: Path) -> None:
     assert "secret" not in repr(quay)
 
 
+def test_a_login_of_the_settings_is_used_where_a_file_of_skopeo_gives_none(tmp_path: Path) -> None:
+    (tmp_path / "sync.yml").write_text("x.lan:5000: {tls-verify: false, images: {a: [v1]}}\n")
+    known = UpstreamSettings(name="x", url="https://x.lan:5000", username="me", password=SecretStr("secret"))
+
+    settings, [copy] = gather(Settings(upstreams=(known,)), (), tmp_path / "sync.yml", Choice())
+
+    [found] = settings.upstreams
+    assert (copy.source, found.name, found.username, found.verify_tls) == ("x.lan:5000", "x.lan:5000", "me", False)
+
+
 @pytest.mark.parametrize(
     ("expression", "fits", "fits_not"),
     [
@@ -122,6 +132,7 @@ def test_ranges_of_skopeo_mean_what_they_mean_there(tmp_path: Path, versions: st
         ("x.io: {images-by-semver: {a: newest}}", "is not a range of versions"),
         ("x.io: {images-by-tag-regex: {a: '('}}", "in this regular expression"),
         ("x.io: {images: {A: []}}", "x.io A"),
+        ("a b: {tls-verify: false, images: {a: []}}", "'a b' is not a registry"),
         ("", "nothing to bring"),
     ],
 )
