@@ -3,6 +3,7 @@
 Knows a check function; must not know what is checked.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 _REMEMBERED_SECONDS = 2.0
-"""The check writes to the disk. Whoever asks more often gets the last result."""
+"""The check writes to the disk. Whoever asks more often gets the last result, and waits for one that is under way."""
 
 
 class Readiness:
@@ -21,17 +22,19 @@ class Readiness:
         self._check = check
         self._until = float("-inf")
         self._problem: str | None = None
+        self._checking = asyncio.Lock()
 
     async def problem(self) -> str | None:
         """What keeps the registry from serving; None if nothing does."""
-        if time.monotonic() >= self._until:
-            try:
-                await self._check()
-                self._problem = None
-            except Exception as error:  # whatever it is, it is the answer
-                self._problem = str(error) or type(error).__name__
-            self._until = time.monotonic() + _REMEMBERED_SECONDS
-        return self._problem
+        async with self._checking:
+            if time.monotonic() >= self._until:
+                try:
+                    await self._check()
+                    self._problem = None
+                except Exception as error:  # whatever it is, it is the answer
+                    self._problem = str(error) or type(error).__name__
+                self._until = time.monotonic() + _REMEMBERED_SECONDS
+            return self._problem
 
 
 def health_routes(readiness: Readiness) -> list[Route]:
