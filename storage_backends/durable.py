@@ -11,7 +11,7 @@ Two facts about disks shape everything here:
 - ext4 and XFS write changes of directories through one journal, in order. Syncing the directory that was changed
   *last* commits the transaction with that change and every one before it, so one sync makes a whole series of renames
   and new directories durable. Other filesystems promise only what each sync names; there every changed directory and
-  all its ancestors are synced.
+  all its ancestors are synced. (An ext4 that was made without a journal is not told from one that has it.)
 """
 
 import ctypes
