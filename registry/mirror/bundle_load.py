@@ -91,17 +91,21 @@ class MountFromAnywhere:
         """See `Mount`."""
         if self._files.blob_size(digest) is not None:
             return False
-        for other in await self._repositories():
+        names = await self._repositories()
+        for other in [*names]:
             if other != name and await self._has(other, digest):
+                names.remove(other)
+                names.insert(0, other)  # what shares one layer mostly shares more
                 return not self._loaded or await self._registry.mount(name, digest, other)
         return False
 
-    async def _repositories(self) -> Sequence[RepositoryName]:
+    async def _repositories(self) -> list[RepositoryName]:
         async with self._listing:
             if self._names is None:
+                self._names = []
                 with suppress(MirrorError):  # then the bundle is made again, from what can be listed
                     self._names = [name async for name in self._registry.repositories()]
-            return self._names or ()
+            return self._names
 
     async def _has(self, name: RepositoryName, digest: Digest) -> bool:
         try:
