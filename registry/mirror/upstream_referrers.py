@@ -17,7 +17,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.manifests import parse_manifest
 from registry.content.names import Reference, RepositoryName, Tag, referrers_tag
 from registry.content.places import Referrer
-from registry.mirror.errors import UpstreamMisbehaved, UpstreamRefused
+from registry.mirror.errors import MirrorError, RateLimited, UpstreamMisbehaved, UpstreamRefused
 from registry.mirror.upstream_auth import Scope
 from registry.mirror.upstream_http import UpstreamHttp
 from registry.mirror.upstream_pages import MOST_PAGE_BYTES, NotListed, pages
@@ -57,9 +57,14 @@ class UpstreamReferrers:
         """True if a manifest that is there can be found as a referrer of its subject: whoever pushed it may have been
         stopped before it was entered into the tag schema. A registry with the API has entered it itself.
         """
-        answer = await self.http.call("GET", self._url(name, subject), scope, limit=MOST_PAGE_BYTES)
-        if answer.status == 200:
-            return True
+        try:
+            answer = await self.http.call("GET", self._url(name, subject), scope, limit=MOST_PAGE_BYTES)
+            if answer.status == 200:
+                return True
+        except RateLimited:
+            raise
+        except MirrorError:
+            pass  # a registry that does not know the API may say so in any way
         return any(entry.get("digest") == str(digest) for entry in await self._tagged(name, subject))
 
     async def enter(self, name: RepositoryName, manifest: StoredManifest) -> None:

@@ -301,6 +301,28 @@ async def test_a_referrers_tag_that_is_no_index_lists_nothing_and_is_not_written
     assert len(registry.paths("PUT")) == 1
 
 
+@pytest.mark.parametrize("status", [403, 404, 405, 500])
+@pytest.mark.parametrize("entered", [True, False])
+async def test_a_referrer_is_there_when_the_tag_schema_has_it_however_the_api_is_refused(
+    status: int, *, entered: bool
+) -> None:
+    subject = random_image(5).manifest
+    signature = artifact(b"signature", "application/vnd.test", subject=subject).manifest
+    listed = {"mediaType": signature.media_type, "digest": signature.digest, "size": len(signature.data)}
+    tagged = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [listed] if entered else []})
+
+    def script(asked: Asked) -> Says:
+        if "/referrers/" in asked.path:
+            return Says(status)
+        return Says(200, tagged.encode(), {"Content-Type": OCI_INDEX})
+
+    digest = Digest.parse(signature.digest)
+    with scripted(script) as registry:
+        async with upstream_at(registry) as upstream:
+            assert await upstream.has_manifest(NAME, digest)
+            assert await upstream.has_manifest(NAME, digest, Digest.parse(subject.digest)) is entered
+
+
 async def test_two_that_sign_at_the_same_time_are_both_entered_into_the_tag_schema() -> None:
     subject = random_image(4).manifest
     kept: dict[str, bytes] = {}
