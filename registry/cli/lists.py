@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "compose", "kubernetes", "dockerfile"]
 _STDIN = "-"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Alone in a line of a `.env` file it stands for what the environment has, which is never asked here."""
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*(?:\s#.*)?""")
 
 
@@ -125,7 +127,8 @@ def _is_dockerfile(file: str, text: str) -> bool:
 
 def _from_file(file: Path) -> "dict[str, str]":
     lines = [line.strip().removeprefix("export ") for line in _text(str(file)).splitlines()]
-    pairs = [_pair(str(file), line) for line in lines if line and not line.startswith("#")]
+    said = [line for line in lines if line and not line.startswith("#") and not _NAME.fullmatch(line)]
+    pairs = [_pair(str(file), line) for line in said]
     return {name: _unquoted(value) for name, value in pairs}
 
 

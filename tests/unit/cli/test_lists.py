@@ -20,7 +20,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "pod.yaml").write_text(_POD)
     (tmp_path / "Dockerfile.web").write_bytes(b"\xef\xbb\xbfARG TAG=1\nFROM alpine:$TAG\n")
     (tmp_path / "build").write_text("# a comment\nFROM busybox\n")
-    (tmp_path / ".env").write_text("# comment\nexport TAG='1.27' # why\nOTHER=a#b # c\n\n")
+    (tmp_path / ".env").write_text("# comment\nexport TAG='1.27' # why\nOTHER=a#b # c\nINHERITED\n\n")
     return tmp_path
 
 
