@@ -43,13 +43,16 @@ from config.checks import Problem
 from config.load import Loaded
 from config.positions import Location
 from config.settings import Settings
+from registry.cleanup.due import done, is_due
 from registry.content import keyspace
 from registry.ops.housekeeping import Chore
 from storage_backends.base import StorageBackend
 
 Where = Callable[[Location], str]
 _REMOTE_KEYS_FRESH_SECONDS = 60.0
-_SWEEP_SECONDS = 3600.0
+_HOUR, _DAY = 3600.0, 86400.0
+_SWEEP = "logins"
+"""What `due` calls the removal of logins whose time is over."""
 
 
 def _nowhere(_: Location) -> str:
@@ -184,15 +187,22 @@ def build_auth(
     logins = build_refresh_tokens(settings, backend)
     service = TokenService(authenticator, BearerMint(options, keys), logins, policy, also=also)
     guard = Guard(BearerVerifier(options, keys), policy, authenticator, accounts)
-    return AuthParts(guard, TokenEndpoint(service, keys, address, emit).routes(), [_sweeping(logins)])
+    return AuthParts(
+        guard, TokenEndpoint(service, keys, address, emit).routes(), [_sweeping(settings, backend, logins)]
+    )
 
 
-def _sweeping(logins: RefreshTokens) -> Chore:
+def _sweeping(settings: Settings, backend: StorageBackend, logins: RefreshTokens) -> Chore:
+    """Reads every login: one process among all workers and replicas does it, once a day."""
+
     async def sweep() -> str:
+        if not await is_due(backend, _SWEEP, _DAY, settings.cleanup.lease_seconds):
+            return ""
+        await done(backend, _SWEEP)
         count = await logins.sweep()
         return f"removed {count} logins whose time is over" if count else ""
 
-    return Chore("removing logins whose time is over", sweep, _SWEEP_SECONDS)
+    return Chore("removing logins whose time is over", sweep, _HOUR)
 
 
 def build_users(auth: AuthSettings, accounts: Accounts) -> LocalUsers:
