@@ -10,5 +10,4 @@ from storage_backends.base import StorageBackend
 async def dangling(backend: StorageBackend, name: str) -> Sequence[Digest]:
     """Those of a repository; of an index without a tag the index alone."""
     found = await inventory.read(backend, name)
-    needed = found.needed_by([digest for digest, image in found.images.items() if found.own_tags(image)])
-    return sorted(found.roots - needed)
+    return sorted(found.roots - found.held())

@@ -46,17 +46,17 @@ class StorageUsage:
         self.notes += work.collected.notes
 
     async def _repository(self, found: Inventory) -> None:
-        tagged = found.needed_by([digest for digest, image in found.images.items() if found.own_tags(image)])
+        held = found.held()
         needed: dict[Digest, bool] = {}
         for digest, image in found.images.items():
             for part in (digest, *image.named):
-                needed[part] = needed.get(part, False) or digest in tagged
+                needed[part] = needed.get(part, False) or digest in held
         others = [part for part in needed if part not in found.images]
         sizes = dict(zip(others, await side_by_side(self._backend, self._size, others), strict=True))
         sizes |= {digest: image.size for digest, image in found.images.items()}
         tags = sum(len(image.tags) for image in found.images.values())
         self.usage.add(
-            found.name, tags, len(found.images), {part: (sizes[part], is_tagged) for part, is_tagged in needed.items()}
+            found.name, tags, len(found.images), {part: (sizes[part], is_held) for part, is_held in needed.items()}
         )
 
     async def _unneeded(self) -> AsyncIterator[list[int]]:

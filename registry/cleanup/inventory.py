@@ -6,7 +6,17 @@ A repository of 100,000 manifests has to fit into memory, so of a manifest only 
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -65,11 +75,16 @@ class Image:
 
 
 class Inventory:
-    """All images of one repository, by digest."""
+    """All images of one repository, by digest. `attached` are those that refer to a manifest which is not here, but
+    elsewhere, as signatures do that are kept in a repository of their own (cosign's `COSIGN_REPOSITORY`).
+    """
 
-    def __init__(self, name: str, images: Mapping[Digest, Image] = MappingProxyType({})) -> None:
+    def __init__(
+        self, name: str, images: Mapping[Digest, Image] = MappingProxyType({}), attached: Collection[Digest] = ()
+    ) -> None:
         self.name = name
         self.images = images
+        self.attached = frozenset(attached)
 
     @cached_property
     def unreadable(self) -> Digest | None:
@@ -107,6 +122,13 @@ class Inventory:
         found = {digest for digest, image in self.images.items() if digest not in below or self.own_tags(image)}
         # what has itself below it through others, as an index whose subject is one of its children
         return frozenset(found | (self.images.keys() - self.below(found)))
+
+    def held(self) -> set[Digest]:
+        """What is no dangling image: what has a tag of its own or is attached to what lies elsewhere, and whatever that
+        needs.
+        """
+        held = (digest for digest, image in self.images.items() if digest in self.attached or self.own_tags(image))
+        return self.needed_by(held)
 
     def below(self, digests: Iterable[Digest]) -> set[Digest]:
         """These, what they name, and what refers to any of them."""
@@ -194,7 +216,33 @@ async def read(backend: StorageBackend, name: str, step: Step = _go_on, *, whole
     async for batch in batches(backend, entries, _BATCH):
         images |= {found.digest: found for found in await side_by_side(backend, image, batch) if found is not None}
         await step()
-    return Inventory(name, images)
+    return Inventory(name, images, await _attached_elsewhere(backend, images))
+
+
+async def _attached_elsewhere(backend: StorageBackend, images: Mapping[Digest, Image]) -> list[Digest]:
+    """What refers to manifests of which none is here, as long as the bytes of one lie anywhere, be it for another
+    repository or in quarantine.
+    """
+
+    async def is_anywhere(digest: Digest) -> bool:
+        keys = keyspace.blob(digest), keyspace.quarantined(digest)
+        return any([await walk.is_there(backend, key) for key in keys])
+
+    referring = {digest: subjects(image) for digest, image in images.items()}
+    strangers = {digest: named for digest, named in referring.items() if named and not named & images.keys()}
+    wanted = list(set[Digest]().union(*strangers.values()))
+    found = await side_by_side(backend, is_anywhere, wanted)
+    there = {digest for digest, is_there in zip(wanted, found, strict=True) if is_there}
+    return [digest for digest, named in strangers.items() if named & there]
+
+
+def subjects(image: Image) -> set[Digest]:
+    """What an image refers to, by its own words and by its tags; nothing if it has a tag of its own."""
+    named = {attached_to(tag) for tag in image.tags}
+    if "" in named:
+        return set()
+    found = {Digest.parse(one.replace("-", ":")) for one in named}
+    return found if image.subject is None else {*found, image.subject}
 
 
 async def in_steps(

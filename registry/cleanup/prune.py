@@ -21,7 +21,8 @@ class Prune:
     `immutable` covers; with `every` images that have tags are chosen, too, if nobody has used them since the time that
     the filters name.
 
-    What goes takes along what only it needs: the platforms of an index, signatures and other referrers.
+    What goes takes along what only it needs: the platforms of an index, signatures and other referrers. What refers to
+    a manifest elsewhere is not dangling.
     """
 
     backend: StorageBackend
@@ -48,7 +49,8 @@ class Prune:
 
     async def _fits(self, found: Inventory, image: Image) -> bool:
         tags = found.own_tags(image)
-        if (tags and not self.every) or not self.filters.takes_tags(tags):
+        is_dangling = not tags and image.digest not in found.attached
+        if not (self.every or is_dangling) or not self.filters.takes_tags(tags):
             return False
         return not self.filters.asks_for_labels or self.filters.takes_labels(
             await inventory.labels(self.backend, found, image)

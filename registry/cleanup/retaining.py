@@ -1,7 +1,7 @@
 """Retention's choice of what goes, for `ImageRemoval`: gathers what the rules ask for, and tells how each decided.
 
 Reads only. Decides on tags: an image goes when none of its tags stays and nothing else needs it, with all that only it
-needs; an image that keeps a tag loses the others alone.
+needs; an image that keeps a tag loses the others alone. What refers to a manifest elsewhere is left alone.
 """
 
 from collections import defaultdict
@@ -60,7 +60,7 @@ class Retaining:
         return self._going(found, decisions, now) if self._acts(policy) else ()
 
     async def _candidates(self, found: Inventory, policy: Policy, now: float, step: Step) -> list[Candidate]:
-        roots = [found.images[digest] for digest in sorted(found.roots)]
+        roots = [found.images[digest] for digest in sorted(found.roots - found.attached)]
         since = await self._pulls.since() if policy.asks_for_pulls else None
 
         async def of_image(image: Image) -> list[Candidate]:

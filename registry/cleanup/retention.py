@@ -174,7 +174,7 @@ def decide(policy: Policy, candidates: Sequence[Candidate], now: float, grace: f
         if rule.newest is not None:
             counted = [one for one in fitting if not any(expire.fits(one.tag) for expire in policy.expire)]
             images = [one for one in counted if not attached_to(one.tag)]
-            others = [one for one in counted if attached_to(one.tag)]  # signatures whose image is gone, or elsewhere
+            others = [one for one in counted if attached_to(one.tag)]  # signatures whose image is gone
             fitting = [*_newest(images, rule.newest, rule.order), *_newest(others, rule.newest, rule.order)]
         for candidate in fitting:
             deciding.kept.setdefault(candidate, str(rule))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from registry.browse.dangling import dangling
 from registry.cleanup.filters import parse_filters
 from registry.cleanup.image_removal import ImageRemoval, Options
 from registry.cleanup.prune import Prune
@@ -71,6 +72,22 @@ async def test_a_manifest_goes_when_no_tag_index_or_referrer_needs_it(
     assert gone(removed) == {dangling, old}
     assert await manifests(backend) == {tagged, child, platforms, subject, referrer, signature, new}
     assert await tags(backend) == {"latest", "many", "sbom", "moved"}
+
+
+async def test_a_signature_in_a_repository_of_its_own_dangles_when_what_it_signs_is_nowhere(
+    backend: MemoryBackend, registry: Registry
+) -> None:
+    signed = await push(registry, "latest", b"one")
+    signature = await push(registry, None, b"two", name=OTHER, subject=named_manifest(signed))
+    note = await push(registry, None, b"three", name=OTHER, subject=named_manifest(signature))
+
+    assert gone(await remove(backend, prune(backend))) == set()
+    assert await dangling(backend, OTHER) == []
+
+    await registry.delete_manifest(APP, signed)
+    await collect(backend)
+    assert await dangling(backend, OTHER) == [signature]
+    assert gone(await remove(backend, prune(backend))) == {signature, note}
 
 
 async def test_a_dangling_index_goes_with_its_platforms_and_what_refers_to_them(

@@ -110,6 +110,23 @@ async def test_what_goes_takes_its_platforms_and_signatures_along_and_leaves_wha
     assert reasons[own] == "belongs to an image that goes"
 
 
+async def test_signatures_in_a_repository_of_their_own_stay_with_what_they_sign(
+    backend: MemoryBackend, registry: Registry, clock: Clock
+) -> None:
+    signed = await push(registry, "v1", b"one")
+    by_tag = await push(registry, f"sha256-{signed.encoded}.sig", b"signature", name=OTHER)
+    untagged = await push(registry, None, b"signature 2", name=OTHER, subject=named_manifest(signed))
+    rules = policy(str(OTHER), keep=[Keep(tags=patterns("v*"))], untagged_after=DAY)
+    clock.pass_days(20)
+
+    assert gone(await retain(backend, rules)) == set()
+
+    await registry.delete_manifest(APP, signed)
+    clock.pass_days(20)
+    await collect(backend)
+    assert gone(await retain(backend, rules)) == {by_tag, untagged}
+
+
 @pytest.mark.parametrize(
     "artifact_type",
     [
