@@ -117,6 +117,7 @@ async def test_signatures_in_a_repository_of_their_own_stay_with_what_they_sign(
     by_tag = await push(registry, f"sha256-{signed.encoded}.sig", b"signature", name=OTHER)
     untagged = await push(registry, None, b"signature 2", name=OTHER, subject=named_manifest(signed))
     rules = policy(str(OTHER), keep=[Keep(tags=patterns("v*"))], untagged_after=DAY)
+    await registry.pulls.write()  # from now on times of pulls are known
     clock.pass_days(20)
 
     assert gone(await retain(backend, rules)) == set()
