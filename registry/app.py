@@ -244,9 +244,9 @@ def _metrics_routes(settings: Settings, metrics: "Metrics | None") -> list[Route
 
 
 def _witnessed(settings: Settings, app: ASGIApp, metrics: "Metrics | None") -> ASGIApp:
-    """The log of requests and their counts, around everything."""
+    """The log of requests and their counts, around everything; and their ids, whoever takes them down."""
     witnesses: list[Witness] = [metrics] if metrics is not None else []
     if settings.log.access:
         lines = LineWriter(sys.stdout.fileno())
         witnesses.append(AccessLog(lines, json_lines=settings.log.format == "json"))
-    return Requests(app, witnesses, build_proxies(settings).client) if witnesses else app
+    return Requests(app, witnesses, build_proxies(settings).client)

@@ -106,3 +106,14 @@ def test_pages_are_as_large_as_the_settings_say(configured: Configured) -> None:
     reply = repository.call("GET", "tags/list?n=10")
     assert (len(reply.json["tags"]), reply.next) == (3, repository["tags/list?n=3&last=t2"])
     assert len(repository.tags()) == 5
+
+
+def test_requests_have_ids_also_where_they_are_not_logged(configured: Configured) -> None:
+    repository = configured(log__access="false")
+
+    given = repository.call("GET", "tags/list", headers={"X-Request-Id": "mine-1"})
+    made = [repository.call("GET", "tags/list").header("X-Request-Id") for _ in range(2)]
+
+    assert given.header("X-Request-Id") == "mine-1"
+    assert all(made)
+    assert made[0] != made[1]
