@@ -102,6 +102,19 @@ def test_a_certificate_that_is_not_there_is_reported_before_the_start(tmp_path: 
     assert "server.tls.certificate: c.pem is not there\n  server.tls.key: k.pem is not there\n" in ended.stderr
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_audit_log_that_cannot_be_written_is_reported_before_the_start(workers: int, tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(
+        f"auth: {{enabled: true}}\nlog: {{audit: none/a.jsonl}}\nserver: {{workers: {workers}}}"
+    )
+
+    ended = run("serve", "--config", "c.yml", "--listen", "127.0.0.1:0", directory=tmp_path)
+
+    assert ended.returncode == 2
+    assert "  log.audit: none/a.jsonl cannot be made, for none is not there: name another file" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_server_that_is_told_to_stop_ends_with_0(server: LiveServer) -> None:
     assert server.stop() == 0
 

@@ -9,7 +9,7 @@ from config.access import AccessSettings
 from config.auth import AuthSettings, IdentitySettings, IssuerSettings
 from config.checks import missing_files, problems
 from config.load import ConfigError, Flag, load
-from config.settings import RegistrySettings, ServerSettings, Settings, TlsSettings
+from config.settings import LogSettings, RegistrySettings, ServerSettings, Settings, TlsSettings
 from config.storage import S3Settings, StorageSettings
 from config.upstreams import UpstreamSettings
 
@@ -102,6 +102,41 @@ def test_tls_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
     assert problem.path == ("server", "tls", "key")
     assert problem.message == f"{tmp_path / 'k.pem'} is not there"
+
+
+@pytest.mark.parametrize(
+    ("audit", "says"),
+    [
+        ("auto", []),
+        ("off", []),
+        ("/dev/null", []),
+        ("new.jsonl", []),
+        (".", ["is a directory"]),
+        ("none/a.jsonl", ["cannot be made, for none is not there"]),
+        ("/proc/1/a.jsonl/b", ["cannot be made, for /proc/1/a.jsonl is not there"]),
+    ],
+)
+def test_an_audit_log_that_cannot_be_written_is_named(
+    audit: str, says: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    found = [problem.message for problem in missing_files(Settings(log=LogSettings(audit=audit)))]
+
+    assert found == [f"{audit} {reason}: name another file, stdout, or off" for reason in says]
+
+
+@pytest.mark.parametrize("place", ["", "there.jsonl"])
+def test_an_audit_log_that_another_user_has_is_named(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there.jsonl").touch()
+    monkeypatch.setattr("config.checks.os.access", lambda path, mode: False)  # as for anybody but root
+    log = tmp_path / (place or "new.jsonl")
+
+    [problem] = missing_files(Settings(log=LogSettings(audit=str(log))))
+
+    assert problem.message.startswith(f"{log} cannot be {'written' if place else 'made'} by this user")
 
 
 def test_an_issuer_that_is_there_twice_is_named() -> None:
