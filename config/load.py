@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+_MANY = {"tuple_type": "a list, `- …` a line for each entry", "dict_type": "a section, `NAME: …` a line for each entry"}
+"""What pydantic's words for a wrong value mean in YAML."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """A value given on the command line by the flag `name` (`--listen`) for the setting at `path`."""
@@ -188,6 +192,9 @@ def _mistake(detail: "ErrorDetails", layer: _Layer) -> Mistake:
         return Mistake(layer.where(path, True), f"{name}: there is no such setting{hint}")
     if detail["type"] == "model_type":
         return Mistake(layer.where(path, False), f"{name}: is a section, its settings stand indented below it")
+    if detail["type"] in _MANY:
+        place = "" if layer.typed else ", which only a settings file can hold"
+        return Mistake(layer.where(path, False), f"{name}: is {_MANY[detail['type']]}{place}")
     reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return Mistake(layer.where(path, False), f"{name}: {reason}{_found(detail)}")
 

@@ -227,6 +227,18 @@ class TestMistakesElsewhere:
 
         assert mistake.startswith("--listen: server.listen: write HOST:PORT")
 
+    @pytest.mark.parametrize(("name", "kind"), [("auth.users", "a list"), ("access.groups", "a section")])
+    def test_what_has_many_entries_is_said_to_belong_into_a_file(
+        self, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name_of_variable = "CARGOHOLD_" + name.upper().replace(".", "__")
+        monkeypatch.setenv(name_of_variable, "alice")
+
+        [mistake] = mistakes()
+
+        assert mistake.startswith(f"{name_of_variable}: {name}: is {kind}, `")
+        assert mistake.endswith("a line for each entry, which only a settings file can hold")
+
 
 @pytest.mark.parametrize(
     ("text", "says"),
@@ -236,8 +248,8 @@ class TestMistakesElsewhere:
         ("auth: {ldap: {bind_password: [4711081500]}}", "auth.ldap.bind_password: should be a valid string"),
         ("auth: {users: [{name: a, password_hash: 4711081500}]}", "auth.users.0.password_hash: should be a valid"),
         ("auth: {users: [{password_hash: '4711081500'}]}", "auth.users.0.name: Field required"),
-        ("auth: {users: 'a:4711081500'}", "auth.users: should be a valid tuple"),
-        ("upstreams: {name: a, password: '4711081500'}", "upstreams: should be a valid tuple"),
+        ("auth: {users: 'a:4711081500'}", "auth.users: is a list, `- …` a line for each entry"),
+        ("upstreams: {name: a, password: '4711081500'}", "upstreams: is a list, `- …` a line for each entry"),
         ("upstreams: [{name: a, url: a, password: 4711081500}]", "upstreams.0.password: should be a valid string"),
         ("auth: {ldap: {bind_password: *4711081500}}", "this is not YAML: found undefined alias; put a value"),
         (
