@@ -108,6 +108,7 @@ TABLE: Mapping[type[BaseException], _Entry] = {
     content.UploadInterrupted: _Entry("BLOB_UPLOAD_INVALID", 400),
     content.ManifestUnknown: _Entry("MANIFEST_UNKNOWN", 404),
     content.TagImmutable: _Entry("DENIED", 409),
+    content.TagChanged: _Entry("DENIED", 412),
     content.ManifestInvalid: _Entry("MANIFEST_INVALID", 400),
     content.ManifestTooLarge: _Entry("MANIFEST_INVALID", 413),
     content.ReferencesUnknown: _Entry("MANIFEST_BLOB_UNKNOWN", 404),

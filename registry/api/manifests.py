@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from registry.api.bodies import read_manifest
 from registry.api.errors import DeletionDisabled, ParameterInvalid
 from registry.api.options import ApiOptions
-from registry.api.parsing import matches_etag
+from registry.api.parsing import matches_etag, precondition
 from registry.api.places import Places
 from registry.api.request import Answer, Request, header, warning
 from registry.content.digest import Digest
 from registry.content.names import Tag, parse_reference
+from registry.content.repository import Expected
 from registry.content.served import ServedRegistry
 
 _PULL = b"cargohold-pull"
@@ -55,7 +56,9 @@ class Manifests:
         with ExitStack() as held:
             limit = self._registry.rules.max_manifest_bytes
             data = await read_manifest(request, limit, on_large=lambda: held.enter_context(self._places.take()))
-            pushed = await self._registry.put_manifest(name, reference, data, media_type, tags)
+            pushed = await self._registry.put_manifest(
+                name, reference, data, media_type, tags, expected=_expected(request)
+            )
         base = self._options.locations.base(request.scope)
         answer = Answer(
             201,
@@ -80,3 +83,8 @@ class Manifests:
         else:
             await self._registry.delete_tag(request.name, reference)
         return Answer(202)
+
+
+def _expected(request: Request) -> Expected | None:
+    allows = precondition(request.header(b"if-match"), request.header(b"if-none-match"))
+    return None if allows is None else lambda digest: allows(None if digest is None else f'"{digest}"')

@@ -4,6 +4,7 @@ Sources: RFC 9110 sections 13 and 14, distribution-spec "Pushing a blob in chunk
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from registry.api.errors import ParameterInvalid, RangeNotSatisfiable
@@ -71,6 +72,18 @@ def matches_etag(text: str | None, etag: str) -> bool:
     if text is None:
         return False
     return text.strip() == "*" or any(tag.strip().removeprefix("W/") == etag for tag in text.split(","))
+
+
+def precondition(if_match: str | None, if_none_match: str | None) -> Callable[[str | None], bool] | None:
+    """Whether a request that would change something may, by the entity tag of what is there (None: nothing); None if it
+    may in any case. Source: RFC 9110, 13.2.2; `If-Match` compares strongly.
+    """
+    if if_match is not None:
+        tags = [tag.strip() for tag in if_match.split(",")]
+        return lambda etag: etag is not None and (etag in tags or tags == ["*"])
+    if if_none_match is not None:
+        return lambda etag: etag is None or not matches_etag(if_none_match, etag)
+    return None
 
 
 def page_size(text: str | None, default: int, largest: int) -> int:

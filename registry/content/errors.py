@@ -15,6 +15,7 @@ ContentError
 ├── UploadInterrupted       the client went away or fell silent in the middle of a body
 ├── ManifestUnknown         no such tag or manifest in this repository
 ├── TagImmutable            the tag is there, and the rules say that it stays what it is
+├── TagChanged              the tag, or manifest, is not what whoever changes it has seen
 ├── ManifestInvalid         the manifest is not one
 │   └── ManifestTooLarge    the manifest is larger than the setting allows
 ├── ReferencesUnknown       the manifest needs blobs or manifests that the repository does not have
@@ -97,6 +98,10 @@ class ManifestUnknown(ContentError):
 
 class TagImmutable(ContentError):
     """The tag is there, and the rules say that it stays what it is."""
+
+
+class TagChanged(ContentError):
+    """The tag, or the manifest of a digest, is not what whoever wants to change it has seen."""
 
 
 class ManifestInvalid(ContentError):

@@ -17,6 +17,7 @@ from registry.content.errors import (
     ContentCorrupt,
     DigestInvalid,
     ManifestTooLarge,
+    ManifestUnknown,
     NameUnknown,
     ReferencesUnknown,
     TagImmutable,
@@ -30,9 +31,10 @@ from registry.content.paging import Page
 from registry.content.pull_times import PullTimes
 from registry.content.referrer_index import ReferrerIndex, ReferrersPage
 from registry.content.side_by_side import side_by_side
-from registry.content.tag_store import TagStore
+from registry.content.tag_store import TagStore, changed
 from registry.content.trash import Deleted, Trash, of_manifest
 from registry.content.upload_sessions import UploadSessions
+from registry.content.walk import get_if_there
 from storage_backends.base import StorageBackend
 
 _MOST_MISSING = 1000
@@ -50,6 +52,10 @@ class Rules:
     allow_foreign_layers: bool = True
     grace_seconds: float = 3600.0
     """For so long garbage collection leaves alone what was pushed and is not needed yet, or was deleted."""
+
+
+Expected = Callable[[Digest | None], bool]
+"""Whether something may be put in the place of what a reference names now; None if that is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +120,16 @@ class Registry:
         *,
         sparse: bool = False,
         lacking: Collection[Digest] = (),
+        expected: Expected | None = None,
     ) -> PushedManifest:
         """Store a manifest byte for byte under its digest, and move the tags to it (end-7); durable on return.
 
         What a `sparse` one refers to need not be there: it comes when it is asked for. Nor need be what one is
-        `lacking`.
+        `lacking`. What the reference names now must be `expected`, until its tag is moved.
 
-        Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`, `TagImmutable`; nothing is
-        stored then (but the manifest, without a tag, if another push has made the immutable tag meanwhile).
+        Raises `ManifestTooLarge`, `ManifestInvalid`, `DigestInvalid`, `ReferencesUnknown`, `TagImmutable`,
+        `TagChanged`; nothing is stored then (but the manifest, without a tag, if another push has made the immutable
+        tag, or moved the expected one, meanwhile).
         """
         if len(data) > self.rules.max_manifest_bytes:
             raise ManifestTooLarge(f"the manifest is larger than {self.rules.max_manifest_bytes} bytes")
@@ -133,13 +141,17 @@ class Registry:
         for tag in moved:
             if self._immutable.has(name, tag):
                 await self._tags.check_free(name, tag, digest)
+        if expected is not None:
+            await self._seen(name, reference, expected)
+            expected = expected if isinstance(reference, Tag) else None  # that was of the digest, and not of the tags
         subjects = (manifest.subject,) if manifest.subject else ()
         needed = (digest, *(one.digest for one in (*manifest.blobs, *manifest.manifests, *subjects)))
         async with self._leases.intent(needed) as intent:
             while True:
                 if not sparse:
                     await self.check_references(name, manifest, lacking)
-                await self._store(name, digest, data, manifest, moved)
+                await self._store(name, digest, data, manifest, moved, expected=expected)
+                expected = _nothing_or(digest) if expected is not None else None
                 if await intent.stands():
                     break
                 await intent.write()  # this process was stopped for an hour: nothing that was found is sure any more
@@ -205,8 +217,28 @@ class Registry:
         """A page of the registry's repositories, of those in `view`."""
         return await catalog.repositories(self._backend, after, limit, view)
 
+    async def _seen(self, name: RepositoryName, reference: Reference, expected: Expected) -> str | None:
+        """The version of a tag that names what is `expected`; of a digest and of no tag None. Raises `TagChanged`."""
+        link = None
+        if isinstance(reference, Tag):
+            link = await get_if_there(self._backend, keyspace.tag_current(name, reference))
+        try:
+            found = await self.resolve(name, reference)
+        except ManifestUnknown:
+            found = None
+        if not expected(found):
+            raise changed(name, reference)
+        return link.info.version if link is not None else None
+
     async def _store(
-        self, name: RepositoryName, digest: Digest, data: bytes, manifest: Manifest, tags: Sequence[Tag]
+        self,
+        name: RepositoryName,
+        digest: Digest,
+        data: bytes,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        *,
+        expected: Expected | None,
     ) -> None:
         """Make a checked manifest visible. Each step is durable before the next: a tag never names what isn't there."""
         while True:
@@ -218,6 +250,9 @@ class Registry:
             for tag in tags:
                 if self._immutable.has(name, tag):
                     await self._tags.create(name, tag, digest)
+                elif expected is not None:
+                    await self._tags.replace(name, tag, digest, await self._seen(name, tag, expected))
+                    expected = _nothing_or(digest)  # when we begin again
                 else:
                     await self._tags.move(name, tag, digest)
             # 4. A deletion of this manifest may have run between 1 and 3. Either it comes after this look and then sees
@@ -282,3 +317,8 @@ class Registry:
             if (await self._backend.children(prefix, limit=1)).entries:
                 return
         raise NameUnknown(f"there is no repository {name}", {"name": str(name)})
+
+
+def _nothing_or(digest: Digest) -> Expected:
+    """What a tag may name that was moved to `digest`, unless somebody has moved it since."""
+    return lambda found: found is None or found == digest

@@ -13,7 +13,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrersPage
-from registry.content.repository import PushedManifest, Rules
+from registry.content.repository import Expected, PushedManifest, Rules
 from registry.content.upload_sessions import ChunkRange, Session
 from storage_backends.sendable import Sendable
 
@@ -95,8 +95,10 @@ class ServedRegistry(Protocol):
         data: bytes,
         media_type: str | None,
         tags: Sequence[Tag] = ...,
+        *,
+        expected: Expected | None = None,
     ) -> PushedManifest:
-        """Store a manifest, and move the tags to it."""
+        """Store a manifest, and move the tags to it, if the reference names what is `expected`."""
         ...
 
     async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:

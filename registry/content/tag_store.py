@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from registry.content import keyspace
 from registry.content.digest import Digest
-from registry.content.errors import DigestInvalid, ManifestUnknown, TagImmutable
+from registry.content.errors import DigestInvalid, ManifestUnknown, TagChanged, TagImmutable
 from registry.content.names import RepositoryName, Tag, is_tag
 from registry.content.paging import EVERYTHING, Page, collect, keys
 from registry.content.walk import get_if_there, stat_if_there
@@ -22,6 +22,14 @@ def immutable(name: RepositoryName, tag: Tag) -> TagImmutable:
     return TagImmutable(
         f"tag {tag!r} of {name} is immutable: push under another tag, or ask whoever runs the registry",
         {"name": str(name), "tag": str(tag)},
+    )
+
+
+def changed(name: RepositoryName, reference: Tag | Digest) -> TagChanged:
+    """What to raise when something is not what whoever changes it has seen."""
+    return TagChanged(
+        f"{reference} of {name} is not what the request's If-Match or If-None-Match says; get it again, then decide",
+        {"name": str(name), "reference": str(reference)},
     )
 
 
@@ -90,6 +98,18 @@ class TagStore:
                     await self.backend.put(key, link, if_match=found.info.version)
             except (NotFound, VersionMismatch) as error:
                 raise immutable(name, tag) from error  # somebody else is changing it at this moment
+
+    async def replace(self, name: RepositoryName, tag: Tag, digest: Digest, version: str | None) -> None:
+        """Make the tag name the manifest if it is as it was when `version` was read; None: if it is not there.
+
+        Durable on return. Of several writers one wins, for the others it raises `TagChanged`.
+        """
+        link, key = str(digest).encode(), keyspace.tag_current(name, tag)
+        await self.backend.put(keyspace.tag_index(name, tag, digest), link)
+        try:
+            await self.backend.put(key, link, if_absent=version is None, if_match=version)
+        except (AlreadyExists, VersionMismatch) as error:
+            raise changed(name, tag) from error
 
     async def remove(self, name: RepositoryName, tag: Tag) -> None:
         """Remove the tag and its history. The current link goes first: without it the rest is no tag."""

@@ -16,7 +16,7 @@ from registry.content.manifest_store import StoredManifest
 from registry.content.names import Reference, RepositoryName, Tag
 from registry.content.paging import Page
 from registry.content.referrer_index import ReferrersPage
-from registry.content.repository import PushedManifest, Registry, Rules
+from registry.content.repository import Expected, PushedManifest, Registry, Rules
 from registry.content.upload_sessions import ChunkRange, Session
 from registry.mirror.blob_fetching import BlobFetching
 from registry.mirror.mirrored_place import MirroredPlace
@@ -152,10 +152,12 @@ class MirroringRegistry:
         data: bytes,
         media_type: str | None,
         tags: Sequence[Tag] = (),
+        *,
+        expected: Expected | None = None,
     ) -> PushedManifest:
         """See `ServedRegistry`. Raises `MirrorReadOnly`."""
         self._mirrors.check_ours(name)
-        return await self._local.put_manifest(name, reference, data, media_type, tags)
+        return await self._local.put_manifest(name, reference, data, media_type, tags, expected=expected)
 
     async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
         """See `ServedRegistry`. What was fetched goes from here alone, and comes back when it is asked for."""

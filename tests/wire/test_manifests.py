@@ -1,6 +1,7 @@
 """Manifests: end-3 (GET, HEAD), end-7 (PUT), end-9 (DELETE)."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -256,3 +257,51 @@ def test_accept_may_be_anything(repository: Repository) -> None:
     for accept in ("text/html", DOCKER_LIST, "*/*", ""):
         reply = repository.call("GET", "manifests/latest", headers={"Accept": accept})
         assert (reply.status, reply.header("Content-Type")) == (200, OCI_INDEX)
+
+
+def _indexes(seed: int, count: int) -> list[bytes]:
+    return [index([]).manifest.data + b"\n" * (seed % 100) + b" " * number for number in range(count)]
+
+
+def _put_if(repository: Repository, reference: str, data: bytes, **conditions: str) -> int:
+    headers = {name.replace("_", "-"): value for name, value in conditions.items()}
+    reply = repository.call("PUT", f"manifests/{reference}", body=data, headers={"Content-Type": OCI_INDEX, **headers})
+    assert reply.status in (201, 412), reply.body
+    return reply.status
+
+
+def test_a_tag_is_moved_only_from_what_its_writer_has_seen(repository: Repository, seed: int) -> None:
+    """Source: RFC 9110, 13.1.1; distribution-spec, "Referrers Tag Schema": conditional pushes avoid lost updates."""
+    first, second, third = _indexes(seed, 3)
+
+    assert _put_if(repository, "latest", first, If_Match="*") == 412
+    assert repository.call("GET", f"manifests/{digest_of(first)}").status == 404
+    assert _put_if(repository, "latest", first, If_None_Match="*") == 201
+    etag = repository.call("GET", "manifests/latest").header("ETag")
+    assert _put_if(repository, "latest", second, If_None_Match="*") == 412
+    assert _put_if(repository, "latest", second, If_Match=f"W/{etag}") == 412
+    assert _put_if(repository, "latest", second, If_Match=f'"other", {etag}') == 201
+    assert _put_if(repository, "latest", third, If_Match=etag) == 412
+
+    assert repository.call("GET", "manifests/latest").body == second
+
+
+def test_a_digest_is_pushed_only_if_it_is_not_there_where_the_client_says_so(repository: Repository, seed: int) -> None:
+    (data,) = _indexes(seed, 1)
+    reference = f"{digest_of(data)}?tag=one"
+
+    assert [_put_if(repository, reference, data, If_None_Match="*") for _ in range(2)] == [201, 412]
+    assert _put_if(repository, f"{digest_of(data)}?tag=two", data, If_Match="*") == 201
+    assert repository.tags() == ["one", "two"]
+
+
+def test_of_many_writers_that_have_seen_the_same_one_wins(repository: Repository, seed: int) -> None:
+    first, *others = _indexes(seed, 9)
+    assert _put_if(repository, "latest", first) == 201
+    etag = repository.call("GET", "manifests/latest").header("ETag")
+
+    with ThreadPoolExecutor(len(others)) as pool:
+        statuses = list(pool.map(lambda data: _put_if(repository, "latest", data, If_Match=etag), others))
+
+    assert sorted(statuses) == [201, *[412] * (len(others) - 1)]
+    assert repository.call("GET", "manifests/latest").body == others[statuses.index(201)]

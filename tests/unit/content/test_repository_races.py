@@ -6,7 +6,7 @@ import pytest
 
 from registry.content import keyspace, mediatypes
 from registry.content.digest import Digest
-from registry.content.errors import ManifestUnknown, NameUnknown, TagImmutable
+from registry.content.errors import ManifestUnknown, NameUnknown, TagChanged, TagImmutable
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
 from storage_backends.memory import MemoryBackend
@@ -245,3 +245,37 @@ async def test_a_push_after_the_link_was_deleted_keeps_its_media_type(
     await deletion
 
     assert (await one.get_manifest(name, _LATEST)).media_type == after
+
+
+async def test_a_push_that_expects_what_a_tag_names_loses_to_one_that_comes_first(
+    stepping: SteppingBackend, name: RepositoryName
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    new = encoded(index(number=2))
+    stop = stepping.stop_before("put", "tags/latest/current")
+
+    slow = asyncio.create_task(one.put_manifest(name, _LATEST, _DATA, None, expected=lambda found: found is None))
+    await stop.reached.wait()
+    await two.put_manifest(name, _LATEST, new, None)
+    stop.go_on.set()
+
+    with pytest.raises(TagChanged):
+        await slow
+    assert (await two.get_manifest(name, _LATEST)).data == new
+
+
+async def test_a_deletion_in_the_middle_of_a_push_that_expects_something_takes_nothing_from_it(
+    stepping: SteppingBackend, name: RepositoryName
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    await one.put_manifest(name, Tag("old"), _DATA, None)
+    await one.referrers(name, _SUBJECT, None, "", 10)
+    stop = stepping.stop_before("put", "tags/latest/current")
+
+    push = asyncio.create_task(two.put_manifest(name, _LATEST, _DATA, None, expected=lambda found: found is None))
+    await stop.reached.wait()
+    await one.delete_manifest(name, _DIGEST)
+    stop.go_on.set()
+    await push
+
+    await _assert_whole(stepping, name)
