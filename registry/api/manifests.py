@@ -79,9 +79,9 @@ class Manifests:
             raise DeletionDisabled("deleting is switched off: see registry.allow_delete in the settings")
         reference = parse_reference(request.route.argument)
         if isinstance(reference, Digest):
-            await self._registry.delete_manifest(request.name, reference)
+            await self._registry.delete_manifest(request.name, reference, _expected(request))
         else:
-            await self._registry.delete_tag(request.name, reference)
+            await self._registry.delete_tag(request.name, reference, _expected(request))
         return Answer(202)
 
 

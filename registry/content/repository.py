@@ -157,8 +157,9 @@ class Registry:
                 await intent.write()  # this process was stopped for an hour: nothing that was found is sure any more
         return PushedManifest(digest, moved, manifest.subject.digest if manifest.subject else None)
 
-    async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
-        """Remove a manifest and every tag that names it (end-9). Raises `ManifestUnknown`, `TagImmutable`.
+    async def delete_manifest(self, name: RepositoryName, digest: Digest, expected: Expected | None = None) -> None:
+        """Remove a manifest and every tag that names it (end-9), if it is `expected` there. Raises `ManifestUnknown`,
+        `TagImmutable`, `TagChanged`.
 
         What is needed to restore it is written down before anything goes. Tags go first then, so that a crash leaves an
         untagged manifest and no tag to nowhere; and once more afterwards, for a push may have tagged it in between. A
@@ -170,6 +171,8 @@ class Registry:
         except ContentCorrupt:
             stored = None  # what its subject was nobody can tell; listings leave the entry out
         await self._immutable.check_not_needed(name, digest)
+        if expected is not None:
+            await self._seen(name, digest, expected)
         tags = await self._tags.naming(name, digest)
         for tag in tags:
             self._immutable.check_removable(name, tag)  # pushed since we have looked
@@ -193,12 +196,18 @@ class Registry:
         await self._immutable.check_not_needed(name, digest)
         await self.blobs.unlink(name, digest)
 
-    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
-        """Remove a tag; the manifest stays (end-9). Raises `ManifestUnknown`, `TagImmutable`."""
+    async def delete_tag(self, name: RepositoryName, tag: Tag, expected: Expected | None = None) -> None:
+        """Remove a tag, if it names what is `expected`; the manifest stays (end-9). Raises `ManifestUnknown`,
+        `TagImmutable`, `TagChanged`.
+        """
+        version = await self._seen(name, tag, expected) if expected is not None else None
         digest = await self._tags.resolve(name, tag)
         self._immutable.check_removable(name, tag)
         await self._trash.keep(Deleted(name, digest, (tag,)))
-        await self._tags.remove(name, tag)
+        if version is None:
+            await self._tags.remove(name, tag)
+        elif not await self._tags.remove_version(name, tag, version):
+            raise changed(name, tag)
 
     async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:
         """A page of the repository's tags (end-8). Raises `NameUnknown`."""

@@ -101,16 +101,16 @@ class ServedRegistry(Protocol):
         """Store a manifest, and move the tags to it, if the reference names what is `expected`."""
         ...
 
-    async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
-        """Remove a manifest and every tag that names it. Raises `ManifestUnknown`."""
+    async def delete_manifest(self, name: RepositoryName, digest: Digest, expected: Expected | None = ...) -> None:
+        """Remove a manifest and every tag that names it, if it is `expected` there. Raises `ManifestUnknown`."""
         ...
 
     async def delete_blob(self, name: RepositoryName, digest: Digest) -> None:
         """Take a blob out of the repository. Raises `BlobUnknown`."""
         ...
 
-    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
-        """Remove a tag. Raises `ManifestUnknown`."""
+    async def delete_tag(self, name: RepositoryName, tag: Tag, expected: Expected | None = ...) -> None:
+        """Remove a tag, if it names what is `expected`. Raises `ManifestUnknown`."""
         ...
 
     async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:

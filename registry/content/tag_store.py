@@ -116,14 +116,15 @@ class TagStore:
         history = await self._history(name, tag)
         await self.backend.delete_many([keyspace.tag_current(name, tag), *history])
 
-    async def remove_version(self, name: RepositoryName, tag: Tag, version: str) -> None:
-        """As `remove`, if nobody has moved the tag since `version` was read; else it stays."""
+    async def remove_version(self, name: RepositoryName, tag: Tag, version: str) -> bool:
+        """As `remove`, if nobody has moved the tag since `version` was read; else it stays, and this is False."""
         history = await self._history(name, tag)
         try:
             await self.backend.delete(keyspace.tag_current(name, tag), if_match=version)
         except VersionMismatch:
-            return  # whoever moved it meant it to be there
+            return False  # whoever moved it meant it to be there
         await self.backend.delete_many(history)
+        return True
 
     async def version(self, name: RepositoryName, tag: Tag, digest: Digest) -> str | None:
         """The version of a tag that names this manifest now; None if it is gone or names another."""

@@ -159,17 +159,17 @@ class MirroringRegistry:
         self._mirrors.check_ours(name)
         return await self._local.put_manifest(name, reference, data, media_type, tags, expected=expected)
 
-    async def delete_manifest(self, name: RepositoryName, digest: Digest) -> None:
+    async def delete_manifest(self, name: RepositoryName, digest: Digest, expected: Expected | None = None) -> None:
         """See `ServedRegistry`. What was fetched goes from here alone, and comes back when it is asked for."""
-        await self._local.delete_manifest(name, digest)
+        await self._local.delete_manifest(name, digest, expected)
 
     async def delete_blob(self, name: RepositoryName, digest: Digest) -> None:
         """See `ServedRegistry`; as `delete_manifest`."""
         await self._local.delete_blob(name, digest)
 
-    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+    async def delete_tag(self, name: RepositoryName, tag: Tag, expected: Expected | None = None) -> None:
         """See `ServedRegistry`; as `delete_manifest`."""
-        await self._local.delete_tag(name, tag)
+        await self._local.delete_tag(name, tag, expected)
 
     async def tags(self, name: RepositoryName, after: str, limit: int) -> Page:
         """See `ServedRegistry`."""

@@ -305,3 +305,20 @@ def test_of_many_writers_that_have_seen_the_same_one_wins(repository: Repository
 
     assert sorted(statuses) == [201, *[412] * (len(others) - 1)]
     assert repository.call("GET", "manifests/latest").body == others[statuses.index(201)]
+
+
+def test_what_was_moved_since_its_client_looked_is_not_deleted(repository: Repository, seed: int) -> None:
+    first, second = _indexes(seed, 2)
+    assert _put_if(repository, "latest", first) == 201
+    etag = repository.call("GET", "manifests/latest").header("ETag")
+    assert _put_if(repository, "latest", second) == 201
+
+    def delete_if(reference: str, etag: str) -> int:
+        return repository.call("DELETE", f"manifests/{reference}", headers={"If-Match": etag}).status
+
+    assert delete_if("latest", etag) == 412
+    assert repository.call("GET", "manifests/latest").body == second
+    assert delete_if("latest", f'"{digest_of(second)}"') == 202
+    assert repository.call("GET", "manifests/latest").status == 404
+    assert delete_if(digest_of(second), etag) == 412
+    assert delete_if(digest_of(second), "*") == 202

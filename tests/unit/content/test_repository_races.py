@@ -279,3 +279,21 @@ async def test_a_deletion_in_the_middle_of_a_push_that_expects_something_takes_n
     await push
 
     await _assert_whole(stepping, name)
+
+
+async def test_a_deletion_that_expects_what_a_tag_names_leaves_one_that_is_moved_meanwhile(
+    stepping: SteppingBackend, name: RepositoryName
+) -> None:
+    one, two = Registry(stepping, Rules()), Registry(stepping, Rules())
+    await one.put_manifest(name, _LATEST, _DATA, None)
+    new = encoded(index(number=2))
+    stop = stepping.stop_before("delete", "tags/latest/current")
+
+    deletion = asyncio.create_task(one.delete_tag(name, _LATEST, expected=lambda found: found == _DIGEST))
+    await stop.reached.wait()
+    await two.put_manifest(name, _LATEST, new, None)
+    stop.go_on.set()
+
+    with pytest.raises(TagChanged):
+        await deletion
+    assert (await two.get_manifest(name, _LATEST)).data == new
