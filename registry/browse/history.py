@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from registry.browse.images import Image
+from registry.browse.images import Image, time_said
 from registry.content.descriptors import Descriptor
 from registry.content.digest import Digest
-from registry.content.image_config import Step, parse_time
+from registry.content.image_config import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def _with_layers(steps: Sequence[Step], layers: Iterator[Descriptor]) -> Iterato
 def _made(image: Image, step: Step, layer: Descriptor | None, *, last: bool) -> Made:
     return Made(
         image.id if last else None,
-        parse_time(step.created),
+        time_said(step.created),
         step.created_by,
         step.comment,
         layer.digest if layer else None,

@@ -71,10 +71,14 @@ class Image:
 
     @property
     def created(self) -> datetime | None:
-        """When it says that it was made; None for times before 1970, which stand for none."""
-        text = (self.config.created if self.config else "") or self.manifest.annotations.get(_CREATED, "")
-        moment = parse_time(text)
-        return moment if moment is not None and moment.timestamp() > 0 else None
+        """When it says that it was made."""
+        return time_said((self.config.created if self.config else "") or self.manifest.annotations.get(_CREATED, ""))
+
+
+def time_said(text: str) -> datetime | None:
+    """A time of RFC 3339; None for those up to the beginning of 1970, which stand for none."""
+    moment = parse_time(text)
+    return moment if moment is not None and moment.timestamp() > 0 else None
 
 
 class Images:

@@ -8,11 +8,13 @@ from registry.cli import output
 from registry.cli.failure import MISUSED, Failure
 from registry.cli.settings_options import ConfigOption, settings_as_written
 
+_NO_CERTIFICATE = "; it wants a client certificate (server.tls.client_ca), and this command has none: ask with `curl`"
+
 
 def health(
     url: Annotated[
         str | None,
-        typer.Argument(metavar="[URL]", help="The server; by default the one of the settings.", show_default=False),
+        typer.Argument(metavar="URL", help="The server; by default the one of the settings.", show_default=False),
     ] = None,
     config: ConfigOption = None,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait.")] = 5.0,
@@ -32,8 +34,14 @@ def health(
         connection = probe.connection_to(url, timeout) if url else None
     except ValueError as error:
         raise Failure(str(error), MISUSED) from error
+    hint = ""
+    if connection is None:
+        settings = settings_as_written(config)
+        connection = probe.connection_by(settings, timeout)
+        hint = _NO_CERTIFICATE if settings.server.tls.client_ca else ""
     try:
-        probe.ask(connection or probe.connection_by(settings_as_written(config), timeout))
+        probe.ask(connection)
     except probe.NotReady as error:
-        raise Failure(str(error)) from error
+        hint = "" if isinstance(error.__cause__, ConnectionRefusedError) else hint
+        raise Failure(f"{error}{hint}") from error
     output.result("ready")

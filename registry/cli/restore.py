@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def restore(  # noqa: PLR0917  # the command line gives them by name
     image: Annotated[
-        str | None, typer.Argument(metavar="[REPOSITORY[:TAG|@DIGEST]]", help="What to restore.", show_default=False)
+        str | None, typer.Argument(metavar="REPOSITORY[:TAG|@DIGEST]", help="What to restore.", show_default=False)
     ] = None,
     config: ConfigOption = None,
     root: RootOption = None,

@@ -48,7 +48,7 @@ NewestOption = Annotated[
 def sync(  # noqa: PLR0917  # the command line gives them by name
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE", help="See below. Without one: sync.copies.", show_default=False),
+        typer.Argument(metavar="SOURCE", help="See above. Without one: sync.copies.", show_default=False),
     ] = None,
     to: Annotated[
         str, typer.Option("--to", metavar="TARGET", help="Where to: PREFIX here, or HOST[:PORT]/PREFIX.")

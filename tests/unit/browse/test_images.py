@@ -107,7 +107,12 @@ async def test_an_artifact_is_called_by_its_manifest() -> None:
 
 @pytest.mark.parametrize("created", ["", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "once"])
 async def test_no_time_is_no_time(created: str) -> None:
-    assert (await opened(place_with(image_of([random_layer(9, 1)], created=created)))).created is None
+    steps = [{"created": created, "created_by": "ADD"}]
+
+    image = await opened(place_with(image_of([random_layer(9, 1)], created=created, history=steps)))
+
+    assert image.created is None
+    assert [step.created for step in history(image)] == [None]
 
 
 async def test_an_image_whose_config_is_gone_or_damaged_is_shown_with_a_note() -> None:

@@ -4,10 +4,13 @@ import http.server
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from config.settings import ServerSettings, Settings
+from registry.cli.failure import Failure
+from registry.cli.health import health
 from registry.cli.probe import NotReady, ask, connection_by, connection_to
 
 
@@ -60,3 +63,16 @@ def test_a_server_that_listens_everywhere_is_asked_over_the_loopback(listen: str
     connection = connection_by(Settings(server=ServerSettings(listen=listen)), 5)
 
     assert (connection.host, connection.port) == (host, 5000)
+
+
+def test_who_asks_a_server_that_wants_client_certificates_is_told_why_it_fails(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text("server: {tls: {certificate: c.pem, key: k.pem, client_ca: a.pem}}\n")
+
+    with answering(200, b"") as port, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CARGOHOLD_SERVER__LISTEN", f"127.0.0.1:{port}")
+        with pytest.raises(Failure, match=r"client certificate \(server.tls.client_ca\)"):
+            health(None, tmp_path / "c.yml")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CARGOHOLD_SERVER__LISTEN", f"127.0.0.1:{port}")  # which nobody has now
+        with pytest.raises(Failure, match=r"refused$"):
+            health(None, tmp_path / "c.yml")
