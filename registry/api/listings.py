@@ -34,7 +34,8 @@ class Listings:
     async def referrers(self, request: Request) -> Answer:
         """end-12a: what refers to a manifest; end-12b: of one artifact type."""
         subject = Digest.parse(request.route.argument)
-        wanted = request.parameter("artifactType") or None
+        # a plus sign as it stands is one in a URL (RFC 3986) and a space in a form; media types have no spaces
+        wanted = (request.parameter("artifactType") or "").replace(" ", "+") or None
         after = str(Digest.parse(last)) if (last := request.parameter("last")) else ""
         limit = self._limit(request, self._options.max_page_size)
         page = await self._registry.referrers(request.name, subject, wanted, after, limit)

@@ -199,3 +199,16 @@ def test_a_place_in_the_list_that_is_no_digest_is_refused(repository: Repository
     reply = repository.call("GET", f"referrers/{subject.manifest.digest}?last={last}")
 
     assert (reply.status, reply.codes) == (400, ["DIGEST_INVALID"])
+
+
+def test_a_filter_may_have_a_plus_sign_as_it_is(repository: Repository, subject: Image) -> None:
+    """Nothing has to be encoded there (RFC 3986, 3.4), though forms mean a space by it."""
+    wanted = {_refer(repository, subject.manifest, SBOM, f"sbom {number}") for number in range(2)}
+    _refer(repository, subject.manifest, SIGNATURE, "signature")
+
+    first = repository.call("GET", f"referrers/{subject.manifest.digest}?artifactType={SBOM}&n=1")
+    assert first.next is not None
+    second = repository.wire.call("GET", first.next)
+
+    assert {entry["digest"] for reply in (first, second) for entry in reply.json["manifests"]} == wanted
+    assert second.next is None
