@@ -132,6 +132,17 @@ def test_commands_that_any_page_shows_exist_with_their_options() -> None:
     assert wrong == []
 
 
+def test_examples_for_nginx_pass_uploads_on_as_they_come() -> None:
+    """With HTTP/1.0 towards us, its default, nginx keeps a chunked body until its end, whatever else is said."""
+    pages = [file.read_text("utf-8") for file in (*DOCS, *(ROOT / "config/examples").glob("*.yml"))]
+    examples = [found for page in pages for found in re.findall(r"location / \{.*?\}", page, re.DOTALL)]
+
+    assert len(examples) == 2
+    for example in examples:
+        assert "proxy_http_version 1.1;" in example
+        assert "proxy_request_buffering off;" in example
+
+
 def test_every_page_is_listed() -> None:
     index = (ROOT / "docs/index.md").read_text("utf-8")
 
