@@ -66,7 +66,7 @@ def missing_files(settings: Settings) -> Iterator[Problem]:
     """Files that the settings name and this process cannot read; and that of the audit log if it cannot be written."""
     for location, path in _files(settings):
         if path is not None and not os.access(path, os.R_OK):
-            reason = "cannot be read by this user" if path.exists() else "is not there"
+            reason = "cannot be read by this user" if _may_exist(path) else "is not there"
             yield Problem(location, f"{path} {reason}")
     if settings.log.audit not in ("auto", "stdout", "off"):
         path = Path(settings.log.audit)
@@ -74,12 +74,20 @@ def missing_files(settings: Settings) -> Iterator[Problem]:
             yield Problem(("log", "audit"), f"{path} {reason}: name another file, stdout, or off")
 
 
+def _may_exist(path: Path) -> bool:
+    """False if it is not there; this user may be kept from looking."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
 def _why_not_to_be_written(path: Path) -> str:
     """Empty if lines can be added to this file, which need not be there."""
-    if path.is_dir():
-        return "is a directory"
-    if path.exists():
-        return "" if os.access(path, os.W_OK) else "cannot be written by this user"
+    if _may_exist(path):
+        if not os.access(path, os.W_OK):
+            return "cannot be written by this user"
+        return "is a directory" if path.is_dir() else ""
     if not path.parent.is_dir():
         return f"cannot be made, for {path.parent} is not there"
     return "" if os.access(path.parent, os.W_OK | os.X_OK) else f"cannot be made by this user in {path.parent}"

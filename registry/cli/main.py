@@ -102,6 +102,10 @@ def run() -> None:
     except Failure as failure:
         output.error(str(failure))
         _end(failure, failure.code)
+    except PermissionError as error:
+        what = error.filename or "a file or a socket"
+        output.error(f"{what}: {error.strerror}. Run this as a user who may, such as that of the server")
+        _end(error, FAILED)
     except Exception as error:
         output.error(f"this is a mistake in Cargohold itself: {type(error).__name__}: {error}")
         _end(error, FAILED)
@@ -110,6 +114,6 @@ def run() -> None:
 def _end(error: Exception, code: int) -> None:
     if "--debug" in sys.argv[1:]:
         output.trace(error)
-    elif not isinstance(error, Failure):
+    elif not isinstance(error, Failure | PermissionError):
         output.note("Run it again as `cargohold --debug …` to see where, and please report it.")
     sys.exit(code)

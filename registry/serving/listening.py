@@ -54,7 +54,11 @@ def _refused(options: ServerOptions, error: OSError) -> CannotListen:
 
 
 def _listen_unix(path: Path, mode: int) -> socket.socket:
-    if path.exists() and not _is_dead(path):
+    try:
+        taken = path.exists() and not _is_dead(path)
+    except PermissionError as error:
+        raise CannotListen(f"cannot listen on {path}: {error.strerror}; choose another path") from error
+    if taken:
         raise CannotListen(f"cannot listen on {path}: another server does, or it is no socket; choose another path")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     allowed = os.umask(0o777 & ~mode)  # at no time may anybody connect whom `mode` does not allow to
@@ -78,6 +82,8 @@ def _is_dead(path: Path) -> bool:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return True
+        except PermissionError:  # another user's, be it dead or alive
+            return False
     return False
 
 

@@ -61,6 +61,20 @@ def test_a_mistake_of_ours_says_so_and_how_to_see_more(cargohold: Cargohold, mon
     )
 
 
+def test_a_file_that_this_user_may_not_have_is_no_mistake_of_ours(
+    cargohold: Cargohold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/srv/private")
+
+    monkeypatch.setattr(config_commands, "settings_as_written", denied)
+
+    ended = cargohold("config", "show")
+
+    assert ended.code == 1
+    assert ended.err.startswith("cargohold: /srv/private: Permission denied. Run this as a user who may")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

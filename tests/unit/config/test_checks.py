@@ -139,6 +139,24 @@ def test_an_audit_log_that_another_user_has_is_named(
     assert problem.message.startswith(f"{log} cannot be {'written' if place else 'made'} by this user")
 
 
+def test_files_in_a_directory_into_which_this_user_may_not_look_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Debian's /etc/ssl/private is for all but root."""
+
+    def denied(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    settings = Settings(server=ServerSettings(tls=TLS), log=LogSettings(audit=str(tmp_path / "private/a.jsonl")))
+    monkeypatch.setattr("config.checks.os.access", lambda path, mode: False)
+    monkeypatch.setattr(Path, "stat", denied)
+
+    found = [problem.message for problem in missing_files(settings)]
+
+    assert found[:2] == ["c.pem cannot be read by this user", "k.pem cannot be read by this user"]
+    assert "a.jsonl cannot be written by this user" in found[2]
+
+
 def test_an_issuer_that_is_there_twice_is_named() -> None:
     identity = IdentitySettings(when={"sub": ("ci",)}, name="ci", scope=("ci/*:pull",))
     issuers = tuple(

@@ -149,6 +149,22 @@ def test_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "s").read_text() == "precious"
 
 
+def test_socket_of_a_server_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    first = listen(ServerOptions(unix_socket=tmp_path / "s"))
+    with monkeypatch.context() as other_user:
+        other_user.setattr("registry.serving.listening.socket.socket.connect", denied)
+        with pytest.raises(CannotListen, match="another server does"):
+            listen(ServerOptions(unix_socket=tmp_path / "s"))
+    first.close()
+    with monkeypatch.context() as other_user:
+        other_user.setattr(Path, "stat", denied)
+        with pytest.raises(CannotListen, match="Permission denied; choose another path"):
+            listen(ServerOptions(unix_socket=tmp_path / "s"))
+
+
 def test_address_in_use_is_refused_with_a_remedy() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
