@@ -17,7 +17,9 @@ def health(
         typer.Argument(metavar="URL", help="The server; by default the one of the settings.", show_default=False),
     ] = None,
     config: ConfigOption = None,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait.")] = 5.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.001, max=3600, help="How long to wait.")
+    ] = 5.0,
 ) -> None:
     """Ask a running server whether it can serve.
 

@@ -21,7 +21,7 @@ class NotReady(Exception):
 def connection_to(url: str, timeout: float) -> http.client.HTTPConnection:
     """To the server at a URL; `timeout` in seconds. Raises `ValueError` if it is none."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.netloc:
         raise ValueError(f"{url} is not a URL such as http://127.0.0.1:5000")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     return kind(parts.hostname, parts.port, timeout=timeout)

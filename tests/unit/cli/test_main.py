@@ -23,7 +23,14 @@ def test_help_teaches_by_examples(cargohold: Cargohold, arguments: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    "arguments", [("serv",), ("serve", "--port", "1"), ("serve", "--workers", "many"), ("config",)]
+    "arguments",
+    [
+        ("serv",),
+        ("serve", "--port", "1"),
+        ("serve", "--workers", "many"),
+        ("config",),
+        *(("health", "--timeout", seconds) for seconds in ("-1", "0", "nan", "1e300")),
+    ],
 )
 def test_wrong_arguments_end_with_2(cargohold: Cargohold, arguments: tuple[str, ...]) -> None:
     assert cargohold(*arguments).code == 2

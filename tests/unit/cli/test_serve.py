@@ -142,7 +142,7 @@ def test_health_finds_the_server_of_the_settings_on_a_unix_socket(tmp_path: Path
     assert (ended.returncode, ended.stdout) == (0, "ready\n")
 
 
-@pytest.mark.parametrize("url", ["localhost:5000", "ftp://localhost", "http://"])
+@pytest.mark.parametrize("url", ["localhost:5000", "ftp://localhost", "http://", "http://a b"])
 def test_health_wants_a_url(url: str, tmp_path: Path) -> None:
     ended = run("health", url, directory=tmp_path)
 
