@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from storage_backends.base import StorageBackend
 
+_LONGEST = 100 * 365 * 86400
+"""Seconds. What is much longer ends at a time that cannot be told."""
+
 app = typer.Typer(
     help="Make and revoke access tokens. Running servers see a change within two seconds.",
     no_args_is_help=True,
@@ -160,6 +163,8 @@ def _until(text: str) -> float:
     seconds = parse_duration(text)
     if seconds == 0:
         raise ValueError("a token that is over at once is good for nothing: --expires 90d, or never")
+    if seconds > _LONGEST:
+        raise ValueError("a token is good for 100 years at most: --expires 90d, or never")
     return time.time() + seconds
 
 

@@ -155,6 +155,17 @@ def test_a_personal_token_of_nobody_is_made_only_for_who_says_so(cargohold: Carg
     create(cargohold, config, "--name", "laptop", "--user", "bob", "--force")
 
 
+@pytest.mark.parametrize("expires", ["36501d", "99999999999999d"])
+def test_a_token_that_is_good_for_longer_than_times_can_be_told_is_refused(
+    cargohold: Cargohold, config: Path, expires: str
+) -> None:
+    """It was kept, and no list of tokens could be shown any more."""
+    refused = cargohold("token", "create", "--name", "ci", "--scope", "a:pull", "--expires", expires, "-c", config)
+
+    assert (refused.code, "or never" in refused.err) == (2, True)
+    assert cargohold("token", "list", "-c", config).code == 0
+
+
 @pytest.mark.parametrize("expires", ["0", "0d", "0h0m"])
 def test_a_token_that_is_over_at_once_is_refused(cargohold: Cargohold, config: Path, expires: str) -> None:
     refused = cargohold("token", "create", "--name", "ci", "--scope", "a:pull", "--expires", expires, "-c", config)
