@@ -7,9 +7,10 @@ complete.
 """
 
 import http.client
+import select
 import socket
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.buckets.faults import Answer, Before, CutAnswer, CutRequest, Fault, H
 from tests.buckets.requests import S3Request, recognise
 
 _BLOCK = 256 * 1024
+_PATIENCE = 60.0
 _HOP = frozenset({"connection", "transfer-encoding", "content-length"})
 
 
@@ -46,6 +48,9 @@ class Proxy:
         self._lock = threading.Lock()
         self._changes: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._open: set[socket.socket] = set()
+        self._resting: set[socket.socket] = set()
+        self._answered: Counter[socket.socket] = Counter()
+        self._moved = threading.Condition(self._lock)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def break_(self, operation: str, fault: Fault, *, times: int = 1, part: str = "") -> None:
@@ -79,6 +84,18 @@ class Proxy:
         with self._lock:
             return sum(rule.times for rule in self._rules)
 
+    def settle(self) -> None:
+        """Return when all requests have ended that have come by now, also of clients that were killed meanwhile."""
+        with self._moved:
+            waiting = {connection: self._answered[connection] for connection in self._open}
+            while waiting := {one: count for one, count in waiting.items() if not self._is_settled(one, count)}:
+                assert self._moved.wait(_PATIENCE), "a request has no end"
+
+    def _is_settled(self, connection: socket.socket, answered: int) -> bool:
+        if connection not in self._open or self._answered[connection] > answered:
+            return True
+        return connection in self._resting and not select.select([connection], [], [], 0)[0]
+
     def close(self) -> None:
         """End every connection."""
         self.mend()
@@ -101,10 +118,26 @@ class Proxy:
             self._open.add(client)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with client, client.makefile("rb") as incoming, suppress(_Broken, OSError, http.client.HTTPException):
-            while (head := _read_head(incoming, client)) is not None:
+            while self._wait(client) and (head := _read_head(incoming, client)) is not None:
                 self._pass(head, incoming, client)
-        with self._lock:
+                with self._moved:
+                    self._answered[client] += 1
+                    self._moved.notify_all()
+        with self._moved:
             self._open.discard(client)
+            del self._answered[client]
+            self._moved.notify_all()
+
+    def _wait(self, client: socket.socket) -> bool:
+        """Until the next request comes; false if none does."""
+        with self._moved:
+            self._resting.add(client)
+            self._moved.notify_all()
+        try:
+            return bool(client.recv(1, socket.MSG_PEEK))
+        finally:
+            with self._moved:
+                self._resting.discard(client)
 
     def _pass(self, head: _Head, incoming: BinaryIO, client: socket.socket) -> None:
         fault = self._fault(head.request)

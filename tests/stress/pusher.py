@@ -76,6 +76,8 @@ class Pusher:
     others: Sequence[str]
     seed: int
     operator: Operator
+    settle: Callable[[], None]
+    """Returns when the storage has done what a killed server had asked of it."""
     counts: Counter[str] = field(default_factory=Counter)
     allowed: dict[str, set[Pushed | None]] = field(default_factory=dict)
 
@@ -146,8 +148,8 @@ class Pusher:
         if restored is None:
             self.counts["too late"] += 1
             return
+        self.allowed |= {tag: {value} for tag in restored}  # before a pull of one of them may be lost
         for tag in restored:
-            self.allowed[tag] = {value}
             self._pull(tag)
         self.counts["restored"] += 1
 
@@ -260,6 +262,7 @@ class Pusher:
         try:
             return ask()
         except (OSError, HTTPException) as error:
+            self.settle()
             raise Lost(type(error).__name__) from error
 
     def _repository(self) -> Repository:

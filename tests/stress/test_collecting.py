@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from collections.abc import Collection as Sized
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -262,10 +262,12 @@ def _assert_busy(pushers: Sequence[Pusher], collectors: Collectors, least: float
     assert len(collectors.cycles()) > least
 
 
-def _pushers(servers: Sequence[LiveServer], backend: StorageBackend) -> list[Pusher]:
+def _pushers(
+    servers: Sequence[LiveServer], backend: StorageBackend, settle: Callable[[], None] = lambda: None
+) -> list[Pusher]:
     names = [f"stress/{number}" for number in range(_PUSHERS)]
     wires = [Wire(server.url) for server in servers]
-    return [Pusher(wires, name, names, number, _Operator(backend)) for number, name in enumerate(names)]
+    return [Pusher(wires, name, names, number, _Operator(backend), settle) for number, name in enumerate(names)]
 
 
 @pytest.mark.timeout(600)
@@ -327,7 +329,7 @@ def test_on_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         backend = build_backend(load())
-        pushers = _pushers(servers, backend)
+        pushers = _pushers(servers, backend, proxy.settle)
         _run(servers, collectors, pushers, seconds, workers=False)
         _assert_busy(pushers, collectors, 0)
         collectors.stop()
