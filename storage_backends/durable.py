@@ -8,10 +8,10 @@ Two facts about disks shape everything here:
 - A file's bytes are on the disk only after `fsync` of the file, and its name only after its directory's entry is. So a
   file is written under a temporary name, synced, and only then renamed: a name never points to bytes that a power cut
   can take.
-- ext4 and XFS write changes of directories through one journal, in order. Syncing the directory that was changed
-  *last* commits the transaction with that change and every one before it, so one sync makes a whole series of renames
-  and new directories durable. Other filesystems promise only what each sync names; there every changed directory and
-  all its ancestors are synced. (An ext4 that was made without a journal is not told from one that has it.)
+- XFS, and ext4 with its journal, write changes of directories through one journal, in order. Syncing the directory
+  that was changed *last* commits the transaction with that change and every one before it, so one sync makes a whole
+  series of renames and new directories durable. Other filesystems promise only what each sync names; there every
+  changed directory and all its ancestors are synced.
 """
 
 import ctypes
@@ -30,16 +30,29 @@ _UNABLE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP,
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def metadata_is_ordered(root: str) -> bool:
-    """True if the filesystem that holds `root` is known to commit directory changes in order."""
+def metadata_is_ordered(root: str, mounted: str = "/proc/self/mountinfo", system: str = "/sys") -> bool:
+    """True if the filesystem that holds `root` is known to commit directory changes in order.
+
+    `mounted` and `system` are where the kernel tells of its filesystems.
+    """
     device = os.stat(root).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:
+    with Path(mounted).open(encoding="utf-8", errors="replace") as mounts:
         for line in mounts:
             fields = line.split()
             if fields[2] == wanted:
-                return fields[fields.index("-") + 1] in _ORDERED_FILESYSTEMS
+                kind = fields[fields.index("-") + 1]
+                return kind in _ORDERED_FILESYSTEMS and not _lacks_journal(wanted, system)
     return False
+
+
+def _lacks_journal(device: str, system: str) -> bool:
+    """True if there is an ext4 on the device, `MAJOR:MINOR`, that was made without a journal, which keeps the order."""
+    name = os.path.basename(os.path.realpath(f"{system}/dev/block/{device}"))
+    try:
+        return Path(f"{system}/fs/ext4/{name}/journal_task").read_text() == "<none>\n"
+    except OSError:
+        return False  # an XFS, or a kernel that does not say
 
 
 def create(path: str, mode: int = 0o666) -> int:

@@ -418,3 +418,21 @@ async def test_a_directory_in_which_another_one_goes_at_this_moment_is_not_taken
 
     monkeypatch.setattr(os, "scandir", lambda path: slowly(path) if path.endswith("b") else scandir(path))
     assert not await backend.forget_empty("a/b/")
+
+
+@pytest.mark.parametrize(("journal", "ordered"), [("<none>\n", False), ("314\n", True), (None, True)])
+def test_an_ext4_without_a_journal_keeps_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str | None, *, ordered: bool
+) -> None:
+    device = tmp_path.stat().st_dev
+    numbers = f"{os.major(device)}:{os.minor(device)}"
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"27 1 {numbers} / / rw,relatime shared:1 - ext4 /dev/sdx1 rw\n")
+    known = tmp_path / "sys/fs/ext4/sdx1"
+    known.mkdir(parents=True)
+    (tmp_path / "sys/dev/block").mkdir(parents=True)
+    (tmp_path / "sys/dev/block" / numbers).symlink_to("../../devices/sdx1")
+    if journal is not None:
+        (known / "journal_task").write_text(journal)
+
+    assert durable.metadata_is_ordered(str(tmp_path), str(mounts), str(tmp_path / "sys")) == ordered
