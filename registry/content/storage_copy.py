@@ -122,7 +122,7 @@ class StorageCopy:
         async for keys in pages(self._source, keyspace.REPOSITORIES):
             # in these pages, too, the layers of a repository come before its manifests
             yield [key for key in keys if _is_layer(key)]
-            yield [key for key in keys if _is_other(key) and not _is_layer(key)]
+            yield [key for key in keys if _is_other(key)]
         for stage in (_is_history, _is_tag):
             async for keys in pages(self._source, keyspace.REPOSITORIES):
                 yield [key for key in keys if stage(key)]
@@ -215,7 +215,7 @@ def _is_layer(key: str) -> bool:
 
 
 def _is_other(key: str) -> bool:
-    return "/_manifests/tags/" not in key and "/_uploads/" not in key
+    return not any(place in key for place in ("/_layers/", "/_manifests/tags/", "/_uploads/"))
 
 
 def _digest_of(key: str) -> Digest | None:

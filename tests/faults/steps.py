@@ -3,9 +3,10 @@
 import asyncio
 import errno
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,28 @@ class Steps:
         return counted
 
 
-def is_killed(work: Work, root: Path, step: int) -> bool:
+def kill_at_every_step(root: Path, before: Sequence[Work], work: Work, after: Sequence[Work], end: int) -> int:
+    """Do what comes `before`; then kill `work` at each of its steps in turn, on a copy each time, and do what comes
+    `after`. How many steps it has, which must be fewer than `end` - 1.
+    """
+    (root / "before").mkdir()
+    asyncio.run(_do(root / "before", before))
+    for step in range(1, end):
+        place = root / str(step)
+        shutil.copytree(root / "before", place)
+        killed = _is_killed(work, place, step)
+        asyncio.run(_do(place, after))
+        if not killed:
+            return step - 1
+    raise AssertionError("it never comes to its end")
+
+
+async def _do(root: Path, works: Sequence[Work]) -> None:
+    for work in works:
+        await work(root)
+
+
+def _is_killed(work: Work, root: Path, step: int) -> bool:
     """Do it in a process of its own that is killed at its step of that number; false if it has not so many."""
     pid = os.fork()
     if pid == 0:

@@ -1,8 +1,6 @@
 """SIGKILL at every step of a push, a deletion and a collection: the next collection leaves nothing without use."""
 
-import asyncio
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,26 +12,17 @@ from registry.content.leases import collector_state
 from registry.content.manifest_store import ManifestStore
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
-from storage_backends import durable
 from storage_backends.filesystem import FilesystemBackend
-from tests.faults.steps import Work, is_killed
+from tests.faults.steps import Work, kill_at_every_step
 from tests.unit.content.documents import encoded, image
 from tests.unit.content.pouring import Poured
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 _APP = RepositoryName.parse("team/app")
 _CONFIG, _LAYER = b"{}", b"a layer"
 _IMAGE = encoded(image(_CONFIG, [_LAYER]))
 _DIGEST = Digest.of(_IMAGE)
 _RULES = Rules(grace_seconds=0)
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed process loses nothing that was written, synced or not; the steps of syncing are there all the same, as
-    few as on most disks.
-    """
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(durable, "metadata_is_ordered", lambda _: True)
 
 
 async def _push(root: Path) -> None:
@@ -74,21 +63,7 @@ async def _assert_nothing_is_left(root: Path) -> None:
     ("before", "work"), [((), _push), ((_push,), _delete), ((_push, _delete), _collect)], ids=["push", "delete", "gc"]
 )
 def test_what_is_killed_anywhere_leaves_nothing_behind(tmp_path: Path, before: tuple[Work, ...], work: Work) -> None:
-    async def do(root: Path, *works: Work) -> None:
-        for one in works:
-            await one(root)
-
-    (tmp_path / "before").mkdir()
-    asyncio.run(do(tmp_path / "before", *before))
-    for step in range(1, 200):
-        place = tmp_path / str(step)
-        shutil.copytree(tmp_path / "before", place)
-        killed = is_killed(work, place, step)
-        asyncio.run(do(place, _collect, _assert_nothing_is_left))
-        if not killed:
-            assert step > 5
-            return
-    raise AssertionError("it never comes to its end")
+    assert kill_at_every_step(tmp_path, before, work, [_collect, _assert_nothing_is_left], 200) >= 5
 
 
 async def test_a_dry_run_leaves_also_names_of_nothing(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """SIGKILL at every step of a deletion and of a restoration: what was deleted comes back whole, collected or not."""
 
-import asyncio
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,12 @@ from registry.content.errors import ManifestUnknown
 from registry.content.immutable_tags import nothing
 from registry.content.names import RepositoryName, Tag
 from registry.content.repository import Registry, Rules
-from storage_backends import durable
 from storage_backends.filesystem import FilesystemBackend
-from tests.faults.steps import Work, is_killed
+from tests.faults.steps import Work, kill_at_every_step
 from tests.unit.content.documents import descriptor, encoded, image
 from tests.unit.content.pouring import Poured
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 _APP = RepositoryName.parse("team/app")
 _CONFIG, _LAYER, _SUBJECT = b"{}", b"a layer", b"subject"
 _IMAGE = encoded(image(_CONFIG, [_LAYER], subject=descriptor(_SUBJECT)))
@@ -30,15 +28,6 @@ _TAGS = [Tag("v1"), Tag("v2")]
 
 def _backend(root: Path) -> FilesystemBackend:
     return FilesystemBackend(root, scratch=keyspace.SCRATCH)
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed process loses nothing that was written, synced or not; the steps of syncing are there all the same, as
-    few as on most disks.
-    """
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(durable, "metadata_is_ordered", lambda _: True)
 
 
 async def _push(root: Path) -> None:
@@ -73,22 +62,9 @@ async def _collect(root: Path) -> None:
         pass
 
 
-async def _do(root: Path, *works: Work) -> None:
-    for work in works:
-        await work(root)
-
-
 def _kill_at_every_step(root: Path, before: list[Work], work: Work) -> int:
     """Kill `work` at each step in turn, collect, and restore: everything is there again. How many steps it has."""
-    asyncio.run(_do(root / "before", *before))
-    for step in range(1, 100):
-        place = root / str(step)
-        shutil.copytree(root / "before", place)
-        killed = is_killed(work, place, step)
-        asyncio.run(_do(place, _collect, _restore, _collect, _assert_whole))
-        if not killed:
-            return step - 1
-    raise AssertionError("it never comes to its end")
+    return kill_at_every_step(root, before, work, [_collect, _restore, _collect, _assert_whole], 100)
 
 
 async def _assert_whole(root: Path) -> None:
@@ -114,7 +90,8 @@ def test_a_restoration_that_is_killed_anywhere_can_be_done_again(tmp_path: Path)
 
 
 async def test_what_was_deleted_is_gone_in_between(tmp_path: Path) -> None:
-    await _do(tmp_path, _push, _delete, _collect)
+    for work in (_push, _delete, _collect):
+        await work(tmp_path)
 
     with pytest.raises(ManifestUnknown):
         await Registry(_backend(tmp_path), Rules()).get_manifest(_APP, _DIGEST)
